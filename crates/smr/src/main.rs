@@ -1,0 +1,2 @@
+//! The `smr` binary.
+fn main() {}
