@@ -1,0 +1,174 @@
+//! What can be wrong with a key, a certificate or the files they are in.
+
+use std::{error::Error, io, path::PathBuf};
+
+use jiff::Timestamp;
+
+/// A failure with keys, certificates or their files. `origin` is the path of a file or a phrase
+/// such as ``context `prod` ``, so the operator knows where to look. Key material never appears.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PkiError {
+    /// A file or directory could not be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why, according to the operating system.
+        source: io::Error,
+    },
+    /// A file or directory could not be written, or its mode not be set.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why, according to the operating system.
+        source: io::Error,
+    },
+    /// One half of the authority is there, the other is not.
+    #[error("`{}` exists but `{}` is missing", present.display(), missing.display())]
+    Incomplete {
+        /// The file that was found.
+        present: PathBuf,
+        /// The file that belongs to it.
+        missing: PathBuf,
+    },
+    /// Text that should hold a key or certificate does not.
+    #[error("{origin} does not hold a readable {what}")]
+    Damaged {
+        /// Where the text came from.
+        origin: String,
+        /// What was expected, such as `private key (PKCS#8, PEM)`.
+        what: &'static str,
+    },
+    /// The private key is not the one the certificate was made for.
+    #[error("the private key in {origin} does not belong to its certificate")]
+    KeyMismatch {
+        /// Where key and certificate came from.
+        origin: String,
+    },
+    /// The certificate is past its end.
+    #[error("the certificate in {origin} expired at {not_after}")]
+    Expired {
+        /// Where the certificate came from.
+        origin: String,
+        /// Its end.
+        not_after: Timestamp,
+    },
+    /// The certificate is not valid yet.
+    #[error("the certificate in {origin} is not valid before {not_before}")]
+    NotYetValid {
+        /// Where the certificate came from.
+        origin: String,
+        /// Its start.
+        not_before: Timestamp,
+    },
+    /// The certificate was signed by another authority.
+    #[error("the certificate in {origin} was not signed by this cluster's authority")]
+    OtherAuthority {
+        /// Where the certificate came from.
+        origin: String,
+    },
+    /// A certificate without a name.
+    #[error("the certificate in {origin} names nobody (its subject has no common name)")]
+    NoName {
+        /// Where the certificate came from.
+        origin: String,
+    },
+    /// A certificate without a role.
+    #[error("the certificate of `{name}` carries no role")]
+    NoRole {
+        /// The common name.
+        name: String,
+    },
+    /// A role this version does not know.
+    #[error("`{role}` is not a role; use admin, operator, viewer or node")]
+    UnknownRole {
+        /// What was found.
+        role: String,
+    },
+    /// A user certificate was asked for with the role of nodes.
+    #[error("user `{name}` cannot have the role `node`; use admin, operator or viewer")]
+    NodeRoleForUser {
+        /// The user.
+        name: String,
+    },
+    /// A name that cannot be a common name.
+    #[error(
+        "`{name}` cannot be a certificate name; use 1 to 63 letters, digits, `.`, `_` or `-`, \
+         starting with a letter or digit"
+    )]
+    BadName {
+        /// What was given.
+        name: String,
+    },
+    /// A domain that cannot be in a certificate.
+    #[error(
+        "`{domain}` cannot be a certificate's domain; use a DNS name such as `node.example.com`"
+    )]
+    BadDomain {
+        /// What was given.
+        domain: String,
+    },
+    /// A signing request that cannot be read or whose own signature is wrong.
+    #[error("the certificate signing request of `{name}` is damaged or not signed by its own key")]
+    BadRequest {
+        /// The subject the request was for.
+        name: String,
+        /// The parser's finding.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The cryptographic library refused: a bug or a system without randomness.
+    #[error("cannot {action}")]
+    Crypto {
+        /// What was attempted.
+        action: &'static str,
+        /// The library's finding.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The TLS library refused a certificate for a reason of its own.
+    #[error("the certificate in {origin} cannot be used for TLS")]
+    Tls {
+        /// Where the certificate came from.
+        origin: String,
+        /// The library's finding.
+        source: rustls::Error,
+    },
+}
+
+impl PkiError {
+    /// The next command or setting to try.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Read { source, .. } | Self::Write { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    Some("run as the user that owns the file, or give it to this user".to_owned())
+                }
+                io::ErrorKind::StorageFull => Some("free space on that disk".to_owned()),
+                _ => None,
+            },
+            Self::Incomplete { missing, .. } => {
+                Some(format!("restore `{}` from a backup of this node", missing.display()))
+            }
+            Self::Damaged { .. } | Self::KeyMismatch { .. } => {
+                Some("restore the file from a backup, or remove it to have it made anew".to_owned())
+            }
+            Self::Expired { .. } | Self::OtherAuthority { .. } => Some(
+                "export a fresh context on a node with `smrctl context export` and import it here"
+                    .to_owned(),
+            ),
+            Self::NotYetValid { .. } => Some("check the clock of this machine".to_owned()),
+            Self::NoName { .. } | Self::NoRole { .. } => {
+                Some("use a certificate issued by this cluster".to_owned())
+            }
+            Self::UnknownRole { .. }
+            | Self::NodeRoleForUser { .. }
+            | Self::BadName { .. }
+            | Self::BadDomain { .. }
+            | Self::BadRequest { .. }
+            | Self::Crypto { .. }
+            | Self::Tls { .. } => None,
+        }
+    }
+}
