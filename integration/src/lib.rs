@@ -1,1 +1,24 @@
-//! Harness for tests against real engines.
+//! Harness for tests and benches against real engines: a private dockerd in its own network namespace,
+//! images built from Debian packages, and the real `smr` binary.
+//!
+//! Start reading at [`Lab`], then [`Node`]. Nothing here is used by the product; `xtask` uses
+//! [`images`] and [`docker`] for `up` and the benches. No registry and no internet are needed
+//! beyond the package mirror that the machine is set up with.
+
+#![expect(clippy::print_stderr, reason = "a harness talks to the person who runs the tests")]
+
+pub mod cpu;
+pub mod docker;
+pub mod http;
+pub mod images;
+mod lab;
+mod node;
+pub mod process;
+mod ready;
+mod wait;
+
+pub use docker::Docker;
+pub use lab::Lab;
+pub use node::{Node, Output, smr_binary};
+pub use ready::ReadySocket;
+pub use wait::wait;

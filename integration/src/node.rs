@@ -1,0 +1,249 @@
+//! The real binary as a node in a [`Lab`], and its command line client.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+
+use crate::{Lab, ReadySocket, docker::Container, process, ready::tail, wait};
+
+/// How long a node may take to be ready; the product promises half a second.
+const NODE_START: Duration = Duration::from_secs(30);
+
+/// One node: folder, configuration, log, process. Its home is in the lab, so contexts are too.
+pub struct Node<'lab> {
+    lab: &'lab Lab,
+    dir: PathBuf,
+    child: Option<Child>,
+}
+
+/// What a command line printed, and how it ended.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Exit code; -1 when it was killed.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// The binary under test: `SMR_BIN`, or `smr` beside the folder of the running test.
+pub fn smr_binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("SMR_BIN") {
+        return fs::canonicalize(&path).with_context(|| format!("SMR_BIN={}", path.display()));
+    }
+    let own = std::env::current_exe()?;
+    own.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("smr"))
+        .find(|path| path.is_file())
+        .context("no `smr` binary: run `cargo build -p smr` first, or set SMR_BIN")
+}
+
+impl<'lab> Node<'lab> {
+    /// Prepares a node and starts it. `extra` is appended to its `smr.toml`.
+    pub fn start(lab: &'lab Lab, extra: &str) -> Result<Self> {
+        let mut node = Self::prepare(lab, extra)?;
+        node.restart()?;
+        Ok(node)
+    }
+
+    /// Writes the configuration and makes the links for the client, without starting anything.
+    pub fn prepare(lab: &'lab Lab, extra: &str) -> Result<Self> {
+        let dir = lab.dir().join("node");
+        fs::create_dir_all(dir.join("home"))?;
+        fs::create_dir_all(dir.join("bin"))?;
+        let binary = smr_binary()?;
+        for name in ["smr", "smrctl", "smrmgr"] {
+            let link = dir.join("bin").join(name);
+            if !link.exists() {
+                symlink(&binary, &link)?;
+            }
+        }
+        let config = format!(
+            "[data]\ndir = \"{}/data\"\n\n[docker]\nhost = \"unix://{}\"\n\n{extra}",
+            dir.display(),
+            lab.docker().socket().display()
+        );
+        fs::write(dir.join("smr.toml"), config)?;
+        Ok(Self { lab, dir, child: None })
+    }
+
+    /// Starts the node (again) and waits until it is ready.
+    pub fn restart(&mut self) -> Result<()> {
+        if self.child.is_some() {
+            self.stop()?;
+        }
+        let ready = ReadySocket::bind(&self.dir.join("ready"))?;
+        let log = self.log_path();
+        let out = fs::File::options().create(true).append(true).open(&log)?;
+        let mut child = self
+            .program("smr")
+            .args(["start", "--config"])
+            .arg(self.dir.join("smr.toml"))
+            .env("NOTIFY_SOCKET", ready.path())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .context("cannot run smr")?;
+        let outcome = ready.wait(&mut child, &log, NODE_START, || {
+            self.smrctl(&["ps"]).is_ok_and(|output| output.code == 0)
+        });
+        self.child = Some(child);
+        outcome
+    }
+
+    /// Pid of the running node.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the node runs").id()
+    }
+
+    /// Whether the node's process has not ended.
+    pub fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// SIGKILL, as a power cut is to a process.
+    pub fn kill(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for the end; an error when the node did not end with success.
+    pub fn stop(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        process::signal(child.id(), "TERM")?;
+        let status = wait("the node to stop", Duration::from_secs(30), || match child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            other => Err(format!("{other:?}")),
+        });
+        let Ok(status) = status else {
+            child.kill()?;
+            child.wait()?;
+            bail!("the node did not stop within 30 s of SIGTERM\n{}", tail(&self.log_path()));
+        };
+        if !status.success() {
+            bail!("the node stopped with {status}\n{}", tail(&self.log_path()));
+        }
+        Ok(())
+    }
+
+    /// Folder with `smr.toml`, `smr.log`, `data` and `home`.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Folder of the node's data.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// Everything the node has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.join("smr.log")
+    }
+
+    /// A command under one of the binary's names, in the lab, with the node's home.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = self.lab.command(self.dir.join("bin").join(name));
+        command
+            .env("HOME", self.dir.join("home"))
+            .env("NO_COLOR", "1")
+            .env_remove("SUDO_USER")
+            .env_remove("SMR_CONFIG")
+            .current_dir(&self.dir);
+        command
+    }
+
+    /// Runs `smrctl` with these arguments.
+    pub fn smrctl(&self, arguments: &[&str]) -> Result<Output> {
+        let output = self.program("smrctl").args(arguments).output()?;
+        Ok(Output {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Runs `smrctl` and wants success; returns its standard output.
+    pub fn ok(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.smrctl(arguments)?;
+        if output.code != 0 {
+            bail!(
+                "smrctl {}: exit code {}: {}{}\nnode log:\n{}",
+                arguments.join(" "),
+                output.code,
+                output.stdout,
+                output.stderr,
+                tail(&self.log_path())
+            );
+        }
+        Ok(output.stdout)
+    }
+
+    /// Writes `yaml` to a file in the lab and returns its path.
+    pub fn file(&self, name: &str, yaml: &str) -> Result<String> {
+        let path = self.dir.join(name);
+        fs::write(&path, yaml)?;
+        Ok(path.to_string_lossy().into_owned())
+    }
+
+    /// Applies definitions and waits until all they describe is ready.
+    pub fn apply(&self, yaml: &str) -> Result<String> {
+        let path = self.file("apply.yaml", yaml)?;
+        self.ok(&["apply", &path, "--wait"])
+    }
+
+    /// Containers in the lab whose name begins with `prefix`, sorted by name.
+    pub fn containers(&self, prefix: &str) -> Result<Vec<Container>> {
+        let mut containers = self.lab.docker().containers(&json!({}))?;
+        containers.retain(|container| container.name.starts_with(prefix));
+        Ok(containers)
+    }
+
+    /// Waits until exactly `count` containers with this prefix exist and all run; returns them.
+    pub fn wait_running(
+        &self,
+        prefix: &str,
+        count: usize,
+        limit: Duration,
+    ) -> Result<Vec<Container>> {
+        let what = format!("{count} running containers named `{prefix}*`");
+        wait(&what, limit, || {
+            let found = self.containers(prefix).map_err(|error| error.to_string())?;
+            let running = found.iter().filter(|container| container.state == "running").count();
+            if found.len() == count && running == count {
+                return Ok(found);
+            }
+            let states: Vec<String> =
+                found.iter().map(|it| format!("{} {}", it.name, it.state)).collect();
+            Err(format!("{running} of {} run: {}", found.len(), states.join(", ")))
+        })
+        .with_context(|| format!("node log:\n{}", tail(&self.log_path())))
+    }
+}
+
+impl Drop for Node<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.kill() {
+            eprintln!("node `{}`: {error:#}", self.dir.display());
+        }
+    }
+}
