@@ -20,10 +20,12 @@ pub const MAX_OUTPUT: usize = 8 << 20;
 /// Most objects that one text may look up under computed names.
 pub const MAX_LOOKUPS: usize = 256;
 
-/// Work that one rendering may do: bytes that functions read, plus [`STEP_COST`] per step.
-const FUEL: u64 = 64 << 20;
+/// Work that one rendering may do: bytes that functions read and build, plus [`STEP_COST`] per step.
+const FUEL: u64 = 128 << 20;
 /// Cost of executing one expression or calling one function.
 const STEP_COST: u64 = 64;
+/// Cost of an item of a list or dict that a function returns: about the memory it takes.
+const ITEM_COST: u64 = 64;
 /// Name of the top-level template; cannot clash with one that the text defines.
 const MAIN: &str = "@main";
 
@@ -96,11 +98,12 @@ fn known(name: &str, lookup_allowed: bool) -> Result<(), ErrorKind> {
     let hint = if name == "lookup" {
         ": `lookup` works in objects, between `((` and `))`".to_owned()
     } else {
+        let wanted = name.to_lowercase();
         engine
             .chain(own)
-            .map(|known| (strsim::jaro_winkler(known, name), known))
-            .max_by(|left, right| left.0.total_cmp(&right.0))
-            .filter(|(likeness, _)| *likeness > 0.85)
+            .map(|known| (strsim::osa_distance(&known.to_lowercase(), &wanted), known))
+            .min_by_key(|(distance, _)| *distance)
+            .filter(|(distance, _)| *distance <= 2)
             .map(|(_, known)| format!(": did you mean `{known}`?"))
             .unwrap_or_default()
     };
@@ -262,9 +265,12 @@ impl Run {
                     message: format!("the result of `{}` is too large", function.name),
                 }),
             })?;
-        if let Value::String(text) = &result {
-            self.spend(text.len() as u64)?;
-        }
+        self.spend(match &result {
+            Value::String(text) => text.len() as u64,
+            Value::List(items) => items.len() as u64 * ITEM_COST,
+            Value::Map(entries) => entries.len() as u64 * ITEM_COST,
+            _ => 0,
+        })?;
         Ok(result)
     }
 

@@ -1,11 +1,22 @@
 //! The functions of the language, by group. The piped value is the last argument.
 
+mod convert;
+mod format;
+mod layout;
+mod lists;
+mod logic;
+mod paths;
+mod regexes;
 mod strings;
+mod times;
 
 use gotmpl::Value;
 
 /// Largest value that one call may build, in bytes.
 pub(crate) const MAX_VALUE: usize = 8 << 20;
+
+/// Most items that one call may split a string into.
+const MAX_ITEMS: usize = 1 << 18;
 
 /// Why a function has no result.
 #[derive(Debug)]
@@ -48,7 +59,18 @@ const fn exactly(
 
 /// Every function except those of Go's template engine and `lookup`.
 pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
-    [strings::FUNCTIONS].into_iter().flatten()
+    [
+        strings::FUNCTIONS,
+        format::FUNCTIONS,
+        convert::FUNCTIONS,
+        lists::FUNCTIONS,
+        logic::FUNCTIONS,
+        paths::FUNCTIONS,
+        regexes::FUNCTIONS,
+        times::FUNCTIONS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The function of that name.
@@ -81,6 +103,15 @@ fn whole(arguments: &[Value], index: usize) -> Result<i64, Failure> {
 
 fn wrong_type(index: usize, expected: &str, found: &Value) -> Failure {
     argument(format!("argument {} must be {expected}, not {}", index + 1, found.type_name()))
+}
+
+/// A list of strings, unless there are more than [`MAX_ITEMS`].
+fn strings<'a>(parts: impl Iterator<Item = &'a str>) -> Outcome {
+    let parts: Vec<Value> = parts.take(MAX_ITEMS + 1).map(Value::from).collect();
+    if parts.len() > MAX_ITEMS {
+        return Err(Failure::TooLarge);
+    }
+    Ok(Value::from(parts))
 }
 
 fn string(text: impl Into<String>) -> Outcome {

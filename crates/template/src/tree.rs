@@ -18,9 +18,9 @@ const STEP_RESULT: &str = "$@";
 /// Functions that the engine evaluates lazily by their name.
 const LAZY: [&str; 2] = ["and", "or"];
 /// Functions of the engine that are not replaced: their arguments pass through a guard instead.
-pub(crate) const BUILTINS: [&str; 16] = [
+pub(crate) const BUILTINS: [&str; 15] = [
     "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "print",
-    "printf", "println", "slice",
+    "println", "slice",
 ];
 
 /// A function call of the template.

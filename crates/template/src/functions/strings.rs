@@ -3,7 +3,7 @@
 use gotmpl::Value;
 
 use super::{
-    Environment, Failure, Function, Outcome, Text, argument, exactly, string, text, whole,
+    Environment, Failure, Function, Outcome, Text, argument, exactly, string, strings, text, whole,
 };
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -50,11 +50,12 @@ fn title(subject: &str) -> String {
 
 fn split(_: &Environment, arguments: &[Value]) -> Outcome {
     let (separator, subject) = (text(arguments, 0)?, text(arguments, 1)?);
-    Ok(Value::List(if separator.is_empty() {
-        subject.chars().map(|character| Value::from(character.to_string())).collect()
-    } else {
-        subject.split(separator).map(Value::from).collect()
-    }))
+    if separator.is_empty() {
+        let ends = subject.char_indices().map(|(start, character)| start + character.len_utf8());
+        let starts = subject.char_indices().map(|(start, _)| start);
+        return strings(starts.zip(ends).map(|(start, end)| &subject[start..end]));
+    }
+    strings(subject.split(separator))
 }
 
 fn join(_: &Environment, arguments: &[Value]) -> Outcome {
