@@ -80,7 +80,7 @@ fn check_names(defines: &[DefineNode], text: &str) -> Result<(), Error> {
     for define in defines {
         if !names.insert(&define.name) {
             let message = format!("template `{}` is defined twice", define.name);
-            return Err(at(text, (define.pos.offset, ErrorKind::Syntax { message })));
+            return Err(at(text, (define.pos.offset, ErrorKind::Syntax { message }.into())));
         }
     }
     Ok(())
@@ -160,7 +160,7 @@ pub(crate) fn render(
         }
     }
     let message = format!("more than {MAX_LOOKUPS} computed lookups");
-    Err(at(text, (run.state().position, ErrorKind::Budget { message })))
+    Err(at(text, (run.state().position, ErrorKind::Budget { message }.into())))
 }
 
 /// Binds every call of the tree to a closure that knows its position.
@@ -219,7 +219,7 @@ impl Run {
     fn fail(&self, kind: ErrorKind) -> TemplateError {
         let mut state = self.state();
         let position = state.position;
-        state.failure.get_or_insert((position, kind));
+        state.failure.get_or_insert((position, kind.into()));
         TemplateError::Exec(String::new())
     }
 
@@ -340,11 +340,11 @@ fn explain(error: &TemplateError, state: &State, facts: &Facts, full: bool) -> P
         "call: non-function",
     ];
     let position = state.position;
-    let evaluation = |message: String| (position, ErrorKind::Evaluation { message });
+    let evaluation = |message: String| (position, ErrorKind::Evaluation { message }.into());
     match error {
         TemplateError::Write if full => {
             let message = format!("the result is larger than {MAX_OUTPUT} bytes");
-            (position, ErrorKind::Budget { message })
+            (position, ErrorKind::Budget { message }.into())
         }
         TemplateError::MissingKey { key } => {
             let found = facts
@@ -353,15 +353,15 @@ fn explain(error: &TemplateError, state: &State, facts: &Facts, full: bool) -> P
                 .find(|(offset, field)| *offset >= position && field == key)
                 .or_else(|| facts.fields.iter().find(|(_, field)| field == key));
             let offset = found.map_or(position, |(offset, _)| *offset);
-            (offset, ErrorKind::MissingKey { key: key.clone() })
+            (offset, ErrorKind::MissingKey { key: key.clone() }.into())
         }
         TemplateError::RecursionLimit => {
             let message = "templates call each other too deep".to_owned();
-            (position, ErrorKind::Budget { message })
+            (position, ErrorKind::Budget { message }.into())
         }
         TemplateError::ArgCount { name, expected, got } => {
             let message = format!("takes at least {expected} arguments, not {got}");
-            (position, ErrorKind::BadArgument { function: name.clone(), message })
+            (position, ErrorKind::BadArgument { function: name.clone(), message }.into())
         }
         TemplateError::IndexOutOfRange { .. } => evaluation("index out of range".to_owned()),
         TemplateError::TypeMismatch { expected, got } => {

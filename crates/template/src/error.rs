@@ -16,8 +16,8 @@ pub struct Error {
 }
 
 impl Error {
-    pub(crate) fn new(line: usize, column: usize, kind: ErrorKind) -> Self {
-        Self { line, column, kind: Box::new(kind) }
+    pub(crate) fn new(line: usize, column: usize, kind: impl Into<Box<ErrorKind>>) -> Self {
+        Self { line, column, kind: kind.into() }
     }
 
     /// Line within the text, from 1.
@@ -173,7 +173,7 @@ pub enum LookupError {
         /// What was looked up.
         reference: Reference,
         /// Why; must not contain values.
-        reason: String,
+        reason: Box<str>,
     },
 }
 

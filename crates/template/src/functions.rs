@@ -83,7 +83,7 @@ fn argument(message: impl Into<String>) -> Failure {
 }
 
 /// Argument `index` as a string.
-fn text<'a>(arguments: &'a [Value], index: usize) -> Result<&'a str, Failure> {
+fn text(arguments: &[Value], index: usize) -> Result<&str, Failure> {
     match &arguments[index] {
         Value::String(text) => Ok(text),
         other => Err(wrong_type(index, "a string", other)),

@@ -47,7 +47,7 @@ pub(crate) struct Facts {
 }
 
 /// A problem and its offset.
-pub(crate) type Problem = (usize, ErrorKind);
+pub(crate) type Problem = (usize, Box<ErrorKind>);
 
 /// Checks and rewrites a template and the templates it defines.
 pub(crate) fn prepare(
@@ -119,7 +119,7 @@ impl Walker<'_> {
             Node::Template(call) => {
                 if !self.names.contains(&call.name) {
                     let name = call.name.to_string();
-                    return Err((call.pos.offset, ErrorKind::UndefinedTemplate { name }));
+                    return Err((call.pos.offset, ErrorKind::UndefinedTemplate { name }.into()));
                 }
                 if let Some(pipe) = &mut call.pipe {
                     self.pipe(pipe)?;
@@ -181,7 +181,7 @@ impl Walker<'_> {
             {
                 let reference: Reference = text
                     .parse()
-                    .map_err(|error: LookupError| (pos.offset, ErrorKind::Lookup(error)))?;
+                    .map_err(|error: LookupError| (pos.offset, ErrorKind::Lookup(error).into()))?;
                 match reference {
                     Reference::Runtime { key } => {
                         self.facts.variables.insert(key);
@@ -249,7 +249,7 @@ impl Walker<'_> {
     fn expression(&mut self, expression: &mut Expr) -> Result<(), Problem> {
         match expression {
             Expr::Identifier(pos, name) => {
-                (self.known)(name).map_err(|kind| (pos.offset, kind))?;
+                (self.known)(name).map_err(|kind| (pos.offset, kind.into()))?;
                 if !LAZY.contains(&name.as_str()) && !BUILTINS.contains(&name.as_str()) {
                     let bound = format!("{name}@{}", pos.offset);
                     self.facts.calls.push(Call {
@@ -297,7 +297,7 @@ impl Walker<'_> {
         if self.scopes.iter().any(|scope| scope.contains(name)) {
             return Ok(());
         }
-        Err((pos.offset, ErrorKind::UndeclaredVariable { name: name.to_string() }))
+        Err((pos.offset, ErrorKind::UndeclaredVariable { name: name.to_string() }.into()))
     }
 }
 

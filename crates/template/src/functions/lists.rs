@@ -75,7 +75,7 @@ fn dict(arguments: &[Value]) -> Result<&Dict, Failure> {
 }
 
 fn new_dict(_: &Environment, arguments: &[Value]) -> Outcome {
-    if arguments.len() % 2 != 0 {
+    if !arguments.len().is_multiple_of(2) {
         return Err(argument("takes pairs of key and value, the last key has no value"));
     }
     let mut entries = Dict::new();
