@@ -116,7 +116,7 @@ pub(crate) fn render(
     scanned: &Scanned,
     context: &Context<'_>,
 ) -> Result<Rendered, Error> {
-    let parsed = parse(text, scanned, context.lookup.is_some())?;
+    let Parsed { tree, defines, facts, .. } = parse(text, scanned, context.lookup.is_some())?;
     let root = value::root(context.variables);
     let run = Arc::new(Run {
         environment: Environment { now: context.now },
@@ -124,11 +124,11 @@ pub(crate) fn render(
         state: Mutex::new(State { fuel: FUEL, ..State::default() }),
     });
     if let Some(lookup) = context.lookup {
-        for reference in &parsed.facts.lookups {
+        for reference in &facts.lookups {
             run.resolve(lookup, reference);
         }
     }
-    let template = assemble(&parsed, &run);
+    let template = assemble(tree, defines, &facts, &run);
     // The engine's functions must be free to outlive the context, so they cannot hold `lookup`.
     // A computed reference therefore stops the execution, is resolved here, and the template,
     // which is deterministic, starts again.
@@ -154,7 +154,7 @@ pub(crate) fn render(
                 let problem = state
                     .failure
                     .take()
-                    .unwrap_or_else(|| explain(&error, &state, &parsed.facts, output.full));
+                    .unwrap_or_else(|| explain(&error, &state, &facts, output.full));
                 return Err(at(text, problem));
             }
         }
@@ -164,7 +164,7 @@ pub(crate) fn render(
 }
 
 /// Binds every call of the tree to a closure that knows its position.
-fn assemble(parsed: &Parsed, run: &Arc<Run>) -> Template {
+fn assemble(tree: ListNode, defines: Vec<DefineNode>, facts: &Facts, run: &Arc<Run>) -> Template {
     let mut template = Template::new("text").missing_key(MissingKey::Error).max_range_iters(0);
     let stepper = Arc::clone(run);
     template = template.func(tree::STEP, move |arguments| {
@@ -173,16 +173,16 @@ fn assemble(parsed: &Parsed, run: &Arc<Run>) -> Template {
         }
         stepper.spend(STEP_COST).map(|()| Value::Nil)
     });
-    for call in &parsed.facts.calls {
+    for call in &facts.calls {
         let run = Arc::clone(run);
         let bound = call.bound.clone();
         let call = call.clone();
         template = template.func(&bound, move |arguments| run.call(&call, arguments));
     }
-    for define in &parsed.defines {
-        template = template.add_parse_tree(&define.name, define.body.clone());
+    for define in defines {
+        template = template.add_parse_tree(&define.name, define.body);
     }
-    template.add_parse_tree(MAIN, parsed.tree.clone())
+    template.add_parse_tree(MAIN, tree)
 }
 
 /// What is shared between the calls of one rendering.
@@ -257,6 +257,10 @@ impl Run {
         };
         if arguments.len() < function.least || arguments.len() > function.most {
             return Err(self.bad_argument(function.name, arity(function, arguments.len())));
+        }
+        if function.quadratic {
+            let longest = arguments.iter().filter_map(Value::as_str).map(str::len).max();
+            self.spend((longest.unwrap_or_default() as u64).pow(2) / 128)?;
         }
         let result =
             (function.run)(&self.environment, arguments).map_err(|failure| match failure {

@@ -45,6 +45,8 @@ pub(crate) struct Function {
     pub(crate) least: usize,
     /// Most arguments.
     pub(crate) most: usize,
+    /// Whether the work grows with the square of the longest argument instead of its length.
+    pub(crate) quadratic: bool,
     /// The implementation; the number of arguments was checked.
     pub(crate) run: fn(&Environment, &[Value]) -> Outcome,
 }
@@ -54,7 +56,15 @@ const fn exactly(
     count: usize,
     run: fn(&Environment, &[Value]) -> Outcome,
 ) -> Function {
-    Function { name, least: count, most: count, run }
+    Function { name, least: count, most: count, quadratic: false, run }
+}
+
+const fn at_least(
+    name: &'static str,
+    least: usize,
+    run: fn(&Environment, &[Value]) -> Outcome,
+) -> Function {
+    Function { name, least, most: usize::MAX, quadratic: false, run }
 }
 
 /// Every function except those of Go's template engine and `lookup`.

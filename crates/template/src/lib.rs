@@ -15,7 +15,23 @@
 //! * **Whole numbers of `fromJson` are integers**, so `1000000` is not printed as `1e+06`.
 //! * **Every template has a budget** of output, memory and work, see [`MAX_OUTPUT`].
 //!
-//! The crate does no I/O and reads no clock: the time is part of the [`Context`].
+//! * **A function that panics, and every budget that is exceeded, is an error** with the position
+//!   of the expression.
+//!
+//! The crate reads no clock, the time is part of the [`Context`]; and no file, except that
+//! `dateInZone` with the name of a zone reads the host's zone database.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use smr_template::{Context, Delimiters, render};
+//!
+//! let variables = BTreeMap::from([("name".to_owned(), "web-1".to_owned())]);
+//! let now = jiff::Timestamp::UNIX_EPOCH;
+//! let context = Context { variables: (&variables).into(), lookup: None, now };
+//! let rendered = render("host=(( .name | upper )) $((1+1))", Delimiters::Object, &context)?;
+//! assert_eq!(rendered.text, "host=WEB-1 $((1+1))");
+//! # Ok::<(), smr_template::Error>(())
+//! ```
 
 mod engine;
 mod error;

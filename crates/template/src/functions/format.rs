@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use gotmpl::{Template, TemplateError, Value};
 
-use super::{Environment, Failure, Function, MAX_VALUE, Outcome, argument, string, text};
+use super::{Environment, Failure, Function, MAX_VALUE, Outcome, argument, at_least, string, text};
 use crate::value::size;
 
-pub(super) const FUNCTIONS: &[Function] =
-    &[Function { name: "printf", least: 1, most: usize::MAX, run: printf }];
+pub(super) const FUNCTIONS: &[Function] = &[at_least("printf", 1, printf)];
 
 /// Widest field the engine pads to.
 const MAX_WIDTH: usize = u16::MAX as usize;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use gotmpl::Value;
 
-use super::{Environment, Failure, Function, Outcome, argument, exactly, text, wrong_type};
+use super::{
+    Environment, Failure, Function, Outcome, argument, at_least, exactly, text, wrong_type,
+};
 
 type Dict = BTreeMap<Arc<str>, Value>;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function { name: "list", least: 0, most: usize::MAX, run: |_, a| Ok(made(a.to_vec())) },
+    at_least("list", 0, |_, a| Ok(made(a.to_vec()))),
     exactly("append", 2, |_, a| {
         let mut items = list(a, 0)?.to_vec();
         items.push(a[1].clone());
@@ -39,7 +41,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     exactly("compact", 1, |_, a| {
         Ok(made(list(a, 0)?.iter().filter(|item| !super::logic::blank(item)).cloned().collect()))
     }),
-    Function { name: "dict", least: 0, most: usize::MAX, run: new_dict },
+    at_least("dict", 0, new_dict),
     exactly("get", 2, |_, a| Ok(dict(a)?.get(text(a, 1)?).cloned().unwrap_or(Value::Nil))),
     exactly("set", 3, |_, a| {
         let mut entries = dict(a)?.clone();

@@ -2,7 +2,7 @@
 
 use gotmpl::Value;
 
-use super::{Environment, Function, Outcome, exactly, whole, wrong_type};
+use super::{Environment, Function, Outcome, at_least, exactly, whole, wrong_type};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     exactly("add", 2, |_, a| Ok(Value::Int(whole(a, 0)?.wrapping_add(whole(a, 1)?)))),
@@ -20,12 +20,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     exactly("min", 2, |_, a| Ok(Value::Int(whole(a, 0)?.min(whole(a, 1)?)))),
     exactly("default", 2, |_, a| Ok(if blank(&a[1]) { a[0].clone() } else { a[1].clone() })),
     exactly("empty", 1, |_, a| Ok(Value::Bool(!a[0].is_truthy()))),
-    Function {
-        name: "coalesce",
-        least: 0,
-        most: usize::MAX,
-        run: |_, a| Ok(a.iter().find(|value| !blank(value)).cloned().unwrap_or(Value::Nil)),
-    },
+    at_least("coalesce", 0, |_, a| {
+        Ok(a.iter().find(|value| !blank(value)).cloned().unwrap_or(Value::Nil))
+    }),
     exactly("ternary", 3, ternary),
 ];
 

@@ -13,10 +13,15 @@ const MAX_COMPILED: usize = 1 << 20;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     exactly("regexMatch", 2, |_, a| Ok(Value::Bool(compile(a)?.is_match(text(a, 1)?)))),
-    exactly("regexFindAll", 3, find_all),
-    exactly("regexReplaceAll", 3, replace_all),
-    exactly("regexSplit", 3, split),
+    every_match("regexFindAll", find_all),
+    every_match("regexReplaceAll", replace_all),
+    every_match("regexSplit", split),
 ];
+
+/// Every match may look at the rest of the text before it ends.
+const fn every_match(name: &'static str, run: fn(&Environment, &[Value]) -> Outcome) -> Function {
+    Function { name, least: 3, most: 3, quadratic: true, run }
+}
 
 fn compile(arguments: &[Value]) -> Result<Regex, Failure> {
     // The error would quote the pattern, which is a value.

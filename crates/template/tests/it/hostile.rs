@@ -52,6 +52,7 @@ fn endless_memory() {
     }
     refused("(( $x := list ))(( range 100000 ))(( $x = list $x ))(( end ))");
     refused("(( $x := list ))(( range 1000000 ))(( $x = append $x 1 ))(( end ))");
+    refused(&format!("(( regexFindAll `.*[^A-Z]|[A-Z]` \"{}\" -1 ))", "A".repeat(200_000)));
     refused(&format!("(( printf \"{}\" 1 ))", "%[1]65000d".repeat(5000)));
     refused(&format!("(( printf \"{}\" 65000 1 ))", "%[1]*[2]d".repeat(5000)));
     refused(&format!("(( $x := \"{}\" ))(( range 1000 ))(( $x ))(( end ))", "a".repeat(10_000)));

@@ -6,7 +6,7 @@ use smr_template::{Context, Delimiters, ErrorKind, check, is_template};
 use super::{now, render};
 
 fn pack(text: &str, variables: &serde_json::Value) -> Result<String, smr_template::Error> {
-    let variables = variables.as_object().unwrap();
+    let variables = variables.as_object().expect("a JSON object");
     let context = Context { variables: variables.into(), lookup: None, now: now() };
     smr_template::render(text, Delimiters::Pack, &context).map(|rendered| rendered.text)
 }
@@ -15,6 +15,9 @@ fn pack(text: &str, variables: &serde_json::Value) -> Result<String, smr_templat
 fn control_flow_and_whitespace() {
     for (text, expected) in [
         ("(( if .empty ))a(( else if .name ))b(( else ))c(( end ))", "b"),
+        ("(( if .empty ))a(( else if .name ))b(( end )), c", "b, c"),
+        ("(( range 2 ))(( if . ))a(( else if true ))b(( end ));(( end ))d", "b;a;d"),
+        ("(( with .empty ))a(( else with .name ))(( len . ))(( end ))", "13"),
         ("(( if not .empty ))a(( end ))", "a"),
         ("(( range $i, $v := list \"a\" \"b\" ))(( $i ))=(( $v ));(( end ))", "0=a;1=b;"),
         ("(( range list ))x(( else ))none(( end ))", "none"),

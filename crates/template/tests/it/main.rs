@@ -46,7 +46,7 @@ impl Lookup for Objects {
 }
 
 fn now() -> jiff::Timestamp {
-    jiff::Timestamp::new(NOW, 500_000_000).unwrap()
+    jiff::Timestamp::new(NOW, 500_000_000).expect("within range")
 }
 
 fn object_text(
