@@ -1,1 +1,37 @@
-//! Placeholder; being written.
+//! The object API over the keyspace: one place that validates, seals, proposes, lists and streams,
+//! whatever the front in front of it.
+//!
+//! Start reading at [`Control`]. What users change goes through one proposer (`propose.rs`): it
+//! compares with what is stored, checks the owner, seals confidential values and writes objects
+//! and their events in one transaction guarded by the revisions it looked at. Agents read
+//! [`StoredObject`]s and hand in [`Report`]s.
+//!
+//! Not here: HTTP and roles (`smr-server`), what containers become (`smr-agent`), storage
+//! (`smr-store`).
+//!
+//! Invariants: a request with a mistake in any document changes nothing; what is the same already
+//! is not written; a confidential value reaches the store only sealed, and leaves only masked
+//! unless it is asked for by name (`reveal`).
+
+mod apply;
+mod control;
+mod diff;
+mod documents;
+mod error;
+mod events;
+pub mod keyspace;
+mod nodes;
+mod objects;
+mod propose;
+mod record;
+mod replicas;
+mod report;
+mod selector;
+mod stream;
+mod watch;
+
+pub use control::{Actor, Control, Options};
+pub use error::Error;
+pub use record::{MASK, StoredObject};
+pub use report::Report;
+pub use selector::Selector;

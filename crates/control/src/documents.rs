@@ -1,0 +1,120 @@
+//! From a request's body to definitions, with every mistake in the envelope's shape.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smr_model::{Definition, Document, Issue, ObjectKey, Parsed, SourceName, parse, parse_value};
+use smr_wire::{ErrorDetail, Warning};
+
+use crate::Error;
+
+/// What a request says.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    /// In the order of the request, no two of the same object.
+    pub(crate) definitions: Vec<Definition>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl Documents {
+    /// Reads YAML or JSON documents.
+    pub(crate) fn read(body: &str, source: &str) -> Result<Self, Error> {
+        Self::from_parsed(parse(body, &SourceName::new(source)), source)
+    }
+
+    /// Reads one definition in JSON form.
+    pub(crate) fn from_value(value: &serde_json::Value, source: &str) -> Result<Self, Error> {
+        Self::from_parsed(parse_value(value, &SourceName::new(source)), source)
+    }
+
+    fn from_parsed(parsed: Parsed, source: &str) -> Result<Self, Error> {
+        let mut mistakes: Vec<ErrorDetail> = parsed.errors().map(detail).collect();
+        mistakes.extend(twice(&parsed.documents, source));
+        if !mistakes.is_empty() {
+            return Err(Error::Invalid { details: mistakes });
+        }
+        if parsed.documents.is_empty() {
+            return Err(Error::NoDocuments);
+        }
+        let warnings =
+            parsed.warnings().map(|issue| Warning { message: issue.to_string() }).collect();
+        let definitions = parsed.documents.into_iter().map(|d| d.definition).collect();
+        Ok(Self { definitions, warnings })
+    }
+
+    /// Checks definitions that do not come from a text.
+    pub(crate) fn check(definitions: &[Definition]) -> Result<Vec<Warning>, Error> {
+        let mut mistakes = Vec::new();
+        let mut warnings = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (index, definition) in definitions.iter().enumerate() {
+            let key = definition.key();
+            for problem in smr_model::validate(definition) {
+                if problem.severity == smr_model::Severity::Error {
+                    mistakes.push(ErrorDetail {
+                        document: number(index + 1),
+                        path: problem.path,
+                        message: format!("`{key}`: {}", problem.message),
+                        hint: some(problem.hint),
+                        ..ErrorDetail::default()
+                    });
+                } else {
+                    warnings.push(Warning { message: format!("{key}: {problem}") });
+                }
+            }
+            if !seen.insert(key.clone()) {
+                let message = format!("`{key}` is in the request twice");
+                mistakes.push(ErrorDetail {
+                    document: number(index + 1),
+                    message,
+                    ..ErrorDetail::default()
+                });
+            }
+        }
+        if mistakes.is_empty() { Ok(warnings) } else { Err(Error::Invalid { details: mistakes }) }
+    }
+}
+
+/// Documents about an object that an earlier one is about already.
+fn twice(documents: &[Document], source: &str) -> Vec<ErrorDetail> {
+    let mut seen: BTreeMap<ObjectKey, (usize, usize)> = BTreeMap::new();
+    let mut mistakes = Vec::new();
+    for document in documents {
+        let key = document.definition.key();
+        if let Some((number, line)) = seen.get(&key) {
+            mistakes.push(ErrorDetail {
+                file: source.to_owned(),
+                document: self::number(document.number),
+                line: self::number(document.line),
+                column: 1,
+                message: format!(
+                    "`{key}` is defined twice, first in document {number} on line {line}"
+                ),
+                hint: Some("keep one of the two, or give them different names".to_owned()),
+                ..ErrorDetail::default()
+            });
+        } else {
+            seen.insert(key, (document.number, document.line));
+        }
+    }
+    mistakes
+}
+
+fn detail(issue: &Issue) -> ErrorDetail {
+    ErrorDetail {
+        file: issue.file.clone(),
+        document: number(issue.document),
+        line: number(issue.line),
+        column: number(issue.column),
+        path: issue.path.clone(),
+        message: issue.message.clone(),
+        hint: some(issue.hint.clone()),
+    }
+}
+
+fn number(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+fn some(hint: String) -> Option<String> {
+    (!hint.is_empty()).then_some(hint)
+}

@@ -1,0 +1,262 @@
+//! Why a request could not be met, and how the control API says so.
+
+use smr_model::{ObjectKey, Owner};
+use smr_pki::SealError;
+use smr_wire::{ApiError, Code, ErrorDetail};
+
+/// A request that could not be met. Nothing was changed, unless said otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Documents with mistakes.
+    #[error("{}", invalid_message(details))]
+    Invalid {
+        /// Every mistake.
+        details: Vec<ErrorDetail>,
+    },
+    /// A body without a document.
+    #[error("the request holds no document")]
+    NoDocuments,
+    /// A query parameter that cannot be read.
+    #[error("parameter `{name}` cannot be `{value}`")]
+    Parameter {
+        /// Name of the parameter.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// No such object.
+    #[error("object `{key}` does not exist")]
+    NoObject {
+        /// The object.
+        key: ObjectKey,
+    },
+    /// No such replica.
+    #[error("replica `containers/{group}/{name}` does not exist")]
+    NoReplica {
+        /// Group as given.
+        group: String,
+        /// Generated name as given.
+        name: String,
+        /// Replicas the group has.
+        known: Vec<String>,
+    },
+    /// The object is managed by another one.
+    #[error(
+        "object has owner - direct modification not allowed (`{key}` belongs to {})",
+        owner_text(owner.as_deref())
+    )]
+    Owned {
+        /// The object.
+        key: Box<ObjectKey>,
+        /// Its owner; none if somebody wants to own an object that has no owner.
+        owner: Option<Box<Owner>>,
+    },
+    /// Containers of two objects would have the same names.
+    #[error("containers of `{key}` would have the names of the containers of `{other}`")]
+    NameTaken {
+        /// The object to be made.
+        key: Box<ObjectKey>,
+        /// The object that has the names.
+        other: Box<ObjectKey>,
+    },
+    /// Others changed the object again and again.
+    #[error("`{key}` is being changed by somebody else")]
+    Contended {
+        /// The object.
+        key: String,
+    },
+    /// The request is larger than the store takes.
+    #[error("`{key}` is too large: {bytes} bytes, at most {limit} fit")]
+    TooLarge {
+        /// The object.
+        key: String,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The revision is not kept any more.
+    #[error("revision `{requested}` is not kept any more, the oldest kept is `{oldest}`")]
+    Compacted {
+        /// Revision asked for.
+        requested: u64,
+        /// Oldest revision that can be had.
+        oldest: u64,
+    },
+    /// Something stored cannot be read.
+    #[error("stored record `{key}` cannot be read")]
+    Damaged {
+        /// Key in the keyspace.
+        key: String,
+        /// The parser's finding.
+        source: serde_json::Error,
+    },
+    /// Something stored does not open with this node's data key.
+    #[error("stored record `{key}` cannot be opened")]
+    Sealed {
+        /// Key in the keyspace.
+        key: String,
+        /// Why.
+        source: SealError,
+    },
+    /// The store does not take writes just now.
+    #[error("the store of this node cannot do it now")]
+    Unavailable {
+        /// Why.
+        source: smr_store::Error,
+    },
+    /// The store failed or refused what it should not have refused.
+    #[error("the store of this node failed")]
+    Store {
+        /// Why.
+        source: smr_store::Error,
+    },
+}
+
+impl Error {
+    /// A single mistake that belongs to no place in a file.
+    pub(crate) fn invalid(
+        key: &ObjectKey,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        let message = format!("`{key}`: {}", message.into());
+        let detail = ErrorDetail {
+            path: path.into(),
+            message,
+            hint: Some(hint.into()),
+            ..ErrorDetail::default()
+        };
+        Self::Invalid { details: vec![detail] }
+    }
+
+    /// The code of the control API.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Invalid { .. } => Code::Invalid,
+            Self::NoDocuments | Self::Parameter { .. } => Code::BadRequest,
+            Self::NoObject { .. } | Self::NoReplica { .. } => Code::NotFound,
+            Self::Owned { .. } | Self::NameTaken { .. } | Self::Contended { .. } => Code::Conflict,
+            Self::TooLarge { .. } => Code::TooLarge,
+            Self::Compacted { .. } => Code::Compacted,
+            Self::Damaged { .. } | Self::Sealed { .. } | Self::Store { .. } => Code::Internal,
+            Self::Unavailable { .. } => Code::Unavailable,
+        }
+    }
+
+    /// Whether the same request may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Contended { .. } | Self::Unavailable { .. })
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Invalid { .. } => None,
+            Self::NoDocuments => {
+                Some("send YAML or JSON documents with `kind`, `meta` and `spec`".into())
+            }
+            Self::Parameter { allowed, .. } => Some(format!("use {allowed}")),
+            Self::NoObject { key } => {
+                Some(format!("`smrctl list {}` shows what there is", key.kind))
+            }
+            Self::NoReplica { known, .. } if known.is_empty() => {
+                Some("`smrctl ps` shows the replicas there are".into())
+            }
+            Self::NoReplica { group, known, .. } => {
+                Some(format!("group `{group}` has {}", known.join(", ")))
+            }
+            Self::Owned { owner: Some(owner), .. } => {
+                Some(format!("change it through its owner {}", owner_text(Some(owner))))
+            }
+            Self::Owned { owner: None, .. } => {
+                Some("remove the object, so that its new owner can make it".into())
+            }
+            Self::NameTaken { .. } => Some("choose another group or name".into()),
+            Self::Contended { .. } => Some("look at it again and repeat the request".into()),
+            Self::TooLarge { .. } => Some("put large files into an image or a volume".into()),
+            Self::Compacted { .. } => Some("start again without `from`".into()),
+            Self::Damaged { .. } => Some("restore a backup, or apply the object again".into()),
+            Self::Sealed { .. } => {
+                Some("restore the data key of this node together with its data".into())
+            }
+            Self::Unavailable { source } => Some(match source {
+                smr_store::Error::DiskFull { .. } => "free space on the node's disk".into(),
+                smr_store::Error::NotLeader { leader: Some(id) } => {
+                    format!("send it to node `{id}`, which leads")
+                }
+                _ => "try again; `smr status` on the node says what it waits for".into(),
+            }),
+            Self::Store { .. } => Some("the node's log says more".into()),
+        }
+    }
+}
+
+impl From<smr_store::Error> for Error {
+    fn from(source: smr_store::Error) -> Self {
+        use smr_store::{Error as E, Refusal};
+        match source {
+            E::Compacted { requested, compacted } => {
+                Self::Compacted { requested, oldest: compacted + 1 }
+            }
+            E::Refused(Refusal::TooLarge { bytes, limit }) => {
+                Self::TooLarge { key: "the request".to_owned(), bytes, limit }
+            }
+            E::NotLeader { .. } | E::DiskFull { .. } | E::Stopped | E::NoQuorum => {
+                Self::Unavailable { source }
+            }
+            _ => Self::Store { source },
+        }
+    }
+}
+
+impl From<&Error> for ApiError {
+    fn from(error: &Error) -> Self {
+        let details = match error {
+            Error::Invalid { details } => details.clone(),
+            _ => Vec::new(),
+        };
+        Self { code: error.code(), message: error.to_string(), hint: error.hint(), details }
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+fn invalid_message(details: &[ErrorDetail]) -> String {
+    match details {
+        [] => "the request is invalid".to_owned(),
+        [only] => one_line(only),
+        [first, ..] => format!("{} mistakes, the first: {}", details.len(), one_line(first)),
+    }
+}
+
+fn one_line(detail: &ErrorDetail) -> String {
+    let mut text = String::new();
+    if !detail.file.is_empty() {
+        text.push_str(&detail.file);
+        if detail.line > 0 {
+            text.push_str(&format!(":{}:{}", detail.line, detail.column));
+        }
+        text.push_str(": ");
+    }
+    if !detail.path.is_empty() {
+        text.push_str(&format!("{}: ", detail.path));
+    }
+    text.push_str(&detail.message);
+    text
+}
+
+fn owner_text(owner: Option<&Owner>) -> String {
+    owner.map_or_else(
+        || "nobody".to_owned(),
+        |owner| format!("`{}/{}/{}`", owner.kind, owner.group, owner.name),
+    )
+}

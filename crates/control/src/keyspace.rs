@@ -1,0 +1,161 @@
+//! Where things lie in the keyspace: keys built and taken apart in one place.
+//!
+//! Elements never contain `/` (definitions with such names are refused), except that the prefix of
+//! an object is two elements, prefix and version.
+
+use smr_model::{Kind, ObjectKey, ReplicaKey};
+
+/// Every object.
+pub const OBJECTS: &str = "/smr/object/";
+/// Status of every replica.
+pub const STATUSES: &str = "/smr/status/containers/";
+/// Every node.
+pub const NODES: &str = "/smr/node/";
+/// Every restart token.
+pub const RESTARTS: &str = "/smr/restart/";
+/// Every slot of every node's ring of events.
+pub const EVENTS: &str = "/smr/event/";
+/// Number of slots in a node's ring of events; the oldest slot is written over.
+pub const EVENT_SLOTS: u64 = 2048;
+
+/// The key of an object.
+pub fn object(key: &ObjectKey) -> String {
+    format!("{OBJECTS}{}/{}/{}/{}", key.prefix, key.kind, key.group, key.name)
+}
+
+/// The object a key belongs to.
+pub fn parse_object(key: &str) -> Option<ObjectKey> {
+    let elements: [&str; 5] = elements(key.strip_prefix(OBJECTS)?)?;
+    let [prefix, version, kind, group, name] = elements;
+    let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind)?;
+    Some(ObjectKey {
+        prefix: format!("{prefix}/{version}"),
+        kind,
+        group: group.to_owned(),
+        name: name.to_owned(),
+    })
+}
+
+/// The longest common start of the keys of objects that may match; what is `None` matches all.
+pub fn objects_prefix(prefix: Option<&str>, kind: Option<Kind>, group: Option<&str>) -> String {
+    let mut text = OBJECTS.to_owned();
+    let kind = kind.map(Kind::as_str);
+    for element in [prefix, kind, group] {
+        let Some(element) = element else { break };
+        text.push_str(element);
+        text.push('/');
+    }
+    text
+}
+
+/// The key of a replica's status.
+pub fn status(replica: &ReplicaKey) -> String {
+    format!("{STATUSES}{}", replica_path(replica))
+}
+
+/// The replica a status key belongs to.
+pub fn parse_status(key: &str) -> Option<ReplicaKey> {
+    parse_replica(key.strip_prefix(STATUSES)?)
+}
+
+/// The key of a replica's restart token.
+pub fn restart(replica: &ReplicaKey) -> String {
+    format!("{RESTARTS}{}", replica_path(replica))
+}
+
+/// The start of the keys of the restart tokens of an object's replicas.
+pub fn restarts_of(group: &str, name: &str) -> String {
+    format!("{RESTARTS}{group}/{name}/")
+}
+
+/// The replica a restart key belongs to.
+pub fn parse_restart(key: &str) -> Option<ReplicaKey> {
+    parse_replica(key.strip_prefix(RESTARTS)?)
+}
+
+/// The key of a node.
+pub fn node(id: u64) -> String {
+    format!("{NODES}{id}")
+}
+
+/// The node a key belongs to.
+pub fn parse_node(key: &str) -> Option<u64> {
+    key.strip_prefix(NODES)?.parse().ok()
+}
+
+/// The start of the keys of a node's ring of events.
+pub fn events_of(node: u64) -> String {
+    format!("{EVENTS}{node}/")
+}
+
+/// The key of a slot in a node's ring of events.
+pub fn event(node: u64, slot: u64) -> String {
+    format!("{EVENTS}{node}/{:05}", slot % EVENT_SLOTS)
+}
+
+/// Node and slot of a key in a ring of events.
+pub fn parse_event(key: &str) -> Option<(u64, u64)> {
+    let [node, slot] = elements(key.strip_prefix(EVENTS)?)?;
+    Some((node.parse().ok()?, slot.parse().ok()?))
+}
+
+fn replica_path(replica: &ReplicaKey) -> String {
+    format!("{}/{}/{}", replica.group, replica.name, replica.index)
+}
+
+fn parse_replica(path: &str) -> Option<ReplicaKey> {
+    let [group, name, index] = elements(path)?;
+    Some(ReplicaKey::new(group, name, index.parse().ok()?))
+}
+
+fn elements<const N: usize>(path: &str) -> Option<[&str; N]> {
+    let mut parts = path.split('/');
+    let mut found = [""; N];
+    for element in &mut found {
+        *element = parts.next().filter(|part| !part.is_empty())?;
+    }
+    parts.next().is_none().then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_back_as_what_they_were_built_from() {
+        let mut key = ObjectKey::new(Kind::Secret, "shop", "db");
+        assert_eq!(object(&key), "/smr/object/simplecontainer.io/v1/secret/shop/db");
+        assert_eq!(parse_object(&object(&key)).unwrap(), key);
+        key.prefix = "traefik.io/v1".to_owned();
+        assert_eq!(parse_object(&object(&key)).unwrap(), key);
+
+        let replica = ReplicaKey::new("a-b", "c", 12);
+        assert_eq!(status(&replica), "/smr/status/containers/a-b/c/12");
+        assert_eq!(parse_status(&status(&replica)).unwrap(), replica);
+        assert_eq!(parse_restart(&restart(&replica)).unwrap(), replica);
+        assert!(restart(&replica).starts_with(&restarts_of("a-b", "c")));
+
+        assert_eq!(parse_node(&node(7)), Some(7));
+        assert_eq!(event(7, 3), "/smr/event/7/00003");
+        assert_eq!(parse_event(&event(7, EVENT_SLOTS + 3)), Some((7, 3)));
+    }
+
+    #[test]
+    fn what_is_no_such_key_is_none() {
+        for key in
+            ["/smr/object/a/b/secret/g", "/smr/object/a/b/nope/g/n", "/smr/object/a/b/secret//n"]
+        {
+            assert_eq!(parse_object(key), None, "{key}");
+        }
+        assert_eq!(parse_status("/smr/status/containers/g/n/x"), None);
+        assert_eq!(parse_event("/smr/event/1"), None);
+    }
+
+    #[test]
+    fn list_prefixes_stop_at_the_first_unknown_element() {
+        let all = |p, k, g| objects_prefix(p, k, g);
+        assert_eq!(all(None, Some(Kind::Secret), Some("g")), OBJECTS);
+        assert_eq!(all(Some("p/v"), None, Some("g")), "/smr/object/p/v/");
+        assert_eq!(all(Some("p/v"), Some(Kind::Secret), Some("g")), "/smr/object/p/v/secret/g/");
+    }
+}

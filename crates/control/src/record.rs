@@ -1,0 +1,177 @@
+//! Objects as they are stored: definition, bookkeeping, and sealed confidential values.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use smr_model::{Definition, ObjectKey};
+use smr_pki::{DataKey, ExposeSecret as _};
+use smr_state::KeyValue;
+use smr_wire::Object;
+
+use crate::{Error, keyspace};
+
+/// What stands in place of a confidential value.
+pub const MASK: &str = "******";
+
+/// An object with its bookkeeping, confidential values open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredObject {
+    /// What the user applied.
+    pub definition: Definition,
+    /// Tells objects apart that had the same key one after the other.
+    pub uid: String,
+    /// Counts changes of the definition, from 1.
+    pub generation: u64,
+    /// Keyspace revision of the last change.
+    pub revision: u64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
+}
+
+/// The value of an object's key. The `spec` of a confidential kind is taken out of the definition
+/// and sealed for its key.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) uid: String,
+    pub(crate) generation: u64,
+    pub(crate) created: Timestamp,
+    pub(crate) updated: Timestamp,
+    pub(crate) definition: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<String>,
+}
+
+impl StoredObject {
+    /// The identity of the object.
+    pub fn key(&self) -> ObjectKey {
+        self.definition.key()
+    }
+
+    /// The value to store.
+    pub(crate) fn encode(&self, data_key: &DataKey) -> Result<Vec<u8>, Error> {
+        let key = keyspace::object(&self.key());
+        let mut definition = to_value(&self.definition);
+        let mut sealed = None;
+        if self.definition.kind().is_confidential() {
+            let spec = definition.as_object_mut().and_then(|map| map.shift_remove("spec"));
+            let text = spec.unwrap_or_default().to_string();
+            let text = data_key.seal(&key, text.as_bytes());
+            sealed = Some(text.map_err(|source| Error::Sealed { key, source })?);
+        }
+        let record = Record {
+            uid: self.uid.clone(),
+            generation: self.generation,
+            created: self.created,
+            updated: self.updated,
+            definition,
+            sealed,
+        };
+        Ok(serde_json::to_vec(&record).expect("a record is plain data with string keys"))
+    }
+
+    /// Reads a stored value.
+    pub(crate) fn decode(kv: &KeyValue, data_key: &DataKey) -> Result<Self, Error> {
+        let mut record = Record::decode(kv)?;
+        record.open(kv, data_key)?;
+        let definition = serde_json::from_value(record.definition)
+            .map_err(|source| Error::Damaged { key: kv.key.clone(), source })?;
+        Ok(Self {
+            definition,
+            uid: record.uid,
+            generation: record.generation,
+            revision: kv.mod_revision,
+            created: record.created,
+            updated: record.updated,
+        })
+    }
+}
+
+impl Record {
+    /// Reads a stored value without opening what is sealed.
+    pub(crate) fn decode(kv: &KeyValue) -> Result<Self, Error> {
+        serde_json::from_slice(&kv.value)
+            .map_err(|source| Error::Damaged { key: kv.key.clone(), source })
+    }
+
+    /// Leaves only the bookkeeping.
+    pub(crate) fn forget_definition(&mut self) {
+        self.definition = Value::Null;
+        self.sealed = None;
+    }
+
+    /// Puts the sealed part back into the definition.
+    fn open(&mut self, kv: &KeyValue, data_key: &DataKey) -> Result<(), Error> {
+        let Some(sealed) = self.sealed.take() else { return Ok(()) };
+        let plain = data_key
+            .open(&kv.key, &sealed)
+            .map_err(|source| Error::Sealed { key: kv.key.clone(), source })?;
+        let spec: Value = serde_json::from_slice(plain.expose_secret())
+            .map_err(|source| Error::Damaged { key: kv.key.clone(), source })?;
+        if let Some(map) = self.definition.as_object_mut() {
+            map.insert("spec".to_owned(), spec);
+        }
+        Ok(())
+    }
+
+    /// The object as the API shows it; confidential values are masked unless `reveal`.
+    pub(crate) fn into_object(
+        mut self,
+        key: ObjectKey,
+        kv: &KeyValue,
+        data_key: &DataKey,
+        reveal: bool,
+    ) -> Result<Object, Error> {
+        if self.sealed.is_some() {
+            self.open(kv, data_key)?;
+            if !reveal {
+                mask(self.definition.get_mut("spec"));
+            }
+        }
+        Ok(Object {
+            key,
+            definition: self.definition,
+            generation: self.generation,
+            revision: kv.mod_revision,
+            created: self.created,
+            updated: self.updated,
+        })
+    }
+}
+
+/// A definition in its canonical form.
+pub(crate) fn to_value(definition: &Definition) -> Value {
+    serde_json::to_value(definition).expect("a definition is plain data with string keys")
+}
+
+/// Replaces every leaf by the mask.
+pub(crate) fn mask(value: Option<&mut Value>) {
+    match value {
+        Some(Value::Object(map)) => map.values_mut().for_each(|value| mask(Some(value))),
+        Some(Value::Array(items)) => items.iter_mut().for_each(|value| mask(Some(value))),
+        Some(leaf) => *leaf = Value::from(MASK),
+        None => {}
+    }
+}
+
+/// Puts the stored values back where a document carries the mask instead, as happens when what
+/// was shown is edited and applied again. Returns the first path that has no stored value.
+pub(crate) fn unmask(new: &mut Value, old: Option<&Value>, path: &str) -> Option<String> {
+    match new {
+        Value::String(text) if text == MASK => match old {
+            Some(old) if old.is_string() => {
+                *new = old.clone();
+                None
+            }
+            _ => Some(path.to_owned()),
+        },
+        Value::Object(map) => map.iter_mut().find_map(|(name, value)| {
+            unmask(value, old.and_then(|old| old.get(name)), &format!("{path}.{name}"))
+        }),
+        Value::Array(items) => items.iter_mut().enumerate().find_map(|(index, value)| {
+            unmask(value, old.and_then(|old| old.get(index)), &format!("{path}[{index}]"))
+        }),
+        _ => None,
+    }
+}
