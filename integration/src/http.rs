@@ -51,6 +51,18 @@ impl Connection {
         .with_context(|| format!("{method} {path} on `{}`", self.socket.display()))
     }
 
+    /// Sends a GET whose answer never ends, and returns the stream after its head. Chunk sizes are still in it.
+    pub fn follow(self, path: &str) -> Result<BufReader<UnixStream>> {
+        let mut stream = BufReader::new(UnixStream::connect(&self.socket)?);
+        write!(stream.get_mut(), "GET {path} HTTP/1.1\r\nHost: docker\r\n\r\n")?;
+        let status = read_line(&mut stream)?;
+        if !status.contains(" 200 ") {
+            bail!("GET {path} on `{}`: {status}", self.socket.display());
+        }
+        while !read_line(&mut stream)?.is_empty() {}
+        Ok(stream)
+    }
+
     fn exchange(
         &mut self,
         method: &str,

@@ -9,6 +9,7 @@
 
 pub mod cpu;
 pub mod docker;
+pub mod events;
 pub mod http;
 pub mod images;
 mod lab;

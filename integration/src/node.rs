@@ -49,23 +49,27 @@ pub fn smr_binary() -> Result<PathBuf> {
 }
 
 impl<'lab> Node<'lab> {
-    /// Prepares a node and starts it. `extra` is appended to its `smr.toml`.
+    /// Prepares a node of the binary under test and starts it. `extra` is appended to its `smr.toml`.
     pub fn start(lab: &'lab Lab, extra: &str) -> Result<Self> {
-        let mut node = Self::prepare(lab, extra)?;
+        Self::start_binary(lab, &smr_binary()?, extra)
+    }
+
+    /// As [`start`](Self::start), with a binary of the caller's choice.
+    pub fn start_binary(lab: &'lab Lab, binary: &Path, extra: &str) -> Result<Self> {
+        let mut node = Self::prepare(lab, binary, extra)?;
         node.restart()?;
         Ok(node)
     }
 
     /// Writes the configuration and makes the links for the client, without starting anything.
-    pub fn prepare(lab: &'lab Lab, extra: &str) -> Result<Self> {
+    pub fn prepare(lab: &'lab Lab, binary: &Path, extra: &str) -> Result<Self> {
         let dir = lab.dir().join("node");
         fs::create_dir_all(dir.join("home"))?;
         fs::create_dir_all(dir.join("bin"))?;
-        let binary = smr_binary()?;
         for name in ["smr", "smrctl", "smrmgr"] {
             let link = dir.join("bin").join(name);
             if !link.exists() {
-                symlink(&binary, &link)?;
+                symlink(binary, &link)?;
             }
         }
         let config = format!(

@@ -1,16 +1,55 @@
-//! `cargo xtask bench NAME`.
+//! `cargo xtask bench NAME`: our figure and the peer's, from the same run on the same machine.
 
-use anyhow::{Result, bail};
+mod api;
+mod deploy;
+mod idle;
+mod restart;
+mod stats;
 
-use crate::run::{cargo, run};
+use anyhow::{Context, Result, bail};
+use smr_integration::Lab;
 
-/// Runs one bench.
+use crate::{
+    apt,
+    paths::target,
+    run::{cargo, run, timed},
+};
+
+/// Programs that only the store's bench calls.
+const STORE: &[apt::Tool] = &[("etcd", "etcd-server"), ("strace", "strace")];
+
+/// Runs one bench. `rest` goes to the bench of the store.
 pub(crate) fn bench(name: &str, rest: &[&str]) -> Result<()> {
     match name {
-        "store" => run(cargo()
-            .args(["run", "--profile", "staging", "--package", "smr-bench", "--bin", "bench-store"])
-            .arg("--")
-            .args(rest)),
+        "store" => {
+            apt::ensure(&[STORE])?;
+            run(cargo()
+                .args(["run", "--profile", "staging", "--package", "smr-bench"])
+                .args(["--bin", "bench-store", "--"])
+                .args(rest))
+        }
+        "deploy" => deploy::deploy(&lab()?),
+        "restart" => restart::restart(&lab()?),
+        "api" => api::api(&lab()?),
+        "idle" => idle::idle(&lab()?),
         other => bail!("no bench `{other}`; there are deploy, restart, api, idle and store"),
     }
+}
+
+/// An engine of its own, and the binary built for speed.
+fn lab() -> Result<Lab> {
+    apt::ensure(&[apt::ENGINE, apt::TESTS])?;
+    if !apt::is_root() {
+        bail!("benches start an engine of their own, which needs root");
+    }
+    timed("building smr (profile staging)", || {
+        run(cargo().args(["build", "--quiet", "--profile", "staging", "--package", "smr"]))
+    })?;
+    Lab::start().context("cannot start a lab")
+}
+
+/// Makes a node of the binary built for speed.
+fn node<'lab>(lab: &'lab Lab, extra: &str) -> Result<smr_integration::Node<'lab>> {
+    let binary = target()?.join("staging/smr");
+    smr_integration::Node::start_binary(lab, &binary, extra)
 }
