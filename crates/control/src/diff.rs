@@ -1,94 +1,48 @@
-//! What differs between two definitions, field by field.
+//! What differs between two definitions, in the envelope's shape.
 
-use serde_json::Value;
+use smr_model::{ChangeOp, Definition};
 use smr_wire::FieldChange;
 
-use crate::record::mask;
-
-/// The changes from `old` to `new`, in the order of the fields. With `confidential`, values
-/// under `spec` are masked.
-pub(crate) fn changes(old: &Value, new: &Value, confidential: bool) -> Vec<FieldChange> {
-    let mut found = Vec::new();
-    walk(Some(old), Some(new), "", &mut found);
-    if confidential {
-        for change in found.iter_mut().filter(|change| change.path.starts_with("spec")) {
-            mask(change.old.as_mut());
-            mask(change.new.as_mut());
+/// The changes from `old` to `new`, in the order of the fields; confidential values are masked.
+pub(crate) fn changes(old: &Definition, new: &Definition) -> Vec<FieldChange> {
+    let change = |change: smr_model::Change| FieldChange {
+        op: match change.op {
+            ChangeOp::Add => "add",
+            ChangeOp::Remove => "remove",
+            ChangeOp::Replace => "replace",
         }
-    }
-    found
+        .to_owned(),
+        path: dotted(&change.path),
+        old: change.old,
+        new: change.new,
+    };
+    smr_model::diff(old, new).into_iter().map(change).collect()
 }
 
-fn walk(old: Option<&Value>, new: Option<&Value>, path: &str, found: &mut Vec<FieldChange>) {
-    match (old, new) {
-        (Some(old), Some(new)) if old == new => {}
-        (Some(Value::Object(old)), Some(Value::Object(new))) => {
-            for (name, value) in old {
-                walk(Some(value), new.get(name), &join(path, name), found);
-            }
-            for (name, value) in new.iter().filter(|(name, _)| !old.contains_key(*name)) {
-                walk(None, Some(value), &join(path, name), found);
-            }
+/// A JSON pointer as people write paths: `/spec/ports/2/host` is `spec.ports[2].host`.
+fn dotted(pointer: &str) -> String {
+    let mut path = String::with_capacity(pointer.len());
+    for element in pointer.split('/').skip(1) {
+        if !element.is_empty() && element.bytes().all(|byte| byte.is_ascii_digit()) {
+            path.push_str(&format!("[{element}]"));
+            continue;
         }
-        (Some(Value::Array(old)), Some(Value::Array(new))) => {
-            for index in 0..old.len().max(new.len()) {
-                walk(old.get(index), new.get(index), &format!("{path}[{index}]"), found);
-            }
+        if !path.is_empty() {
+            path.push('.');
         }
-        (old, new) => {
-            let op = match (old, new) {
-                (None, _) => "add",
-                (_, None) => "remove",
-                _ => "replace",
-            };
-            found.push(FieldChange {
-                op: op.to_owned(),
-                path: path.to_owned(),
-                old: old.cloned(),
-                new: new.cloned(),
-            });
-        }
+        path.push_str(&element.replace("~1", "/").replace("~0", "~"));
     }
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    path
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn changes_name_the_smallest_field() {
-        let old = json!({"spec": {"tag": "1", "ports": [{"host": "80"}, {"host": "81"}], "a": 1}});
-        let new = json!({"spec": {"tag": "2", "ports": [{"host": "82"}], "b": {"c": 1}}});
-        let found: Vec<String> = changes(&old, &new, false)
-            .into_iter()
-            .map(|change| format!("{} {}", change.op, change.path))
-            .collect();
-        assert_eq!(
-            found,
-            [
-                "replace spec.tag",
-                "replace spec.ports[0].host",
-                "remove spec.ports[1]",
-                "remove spec.a",
-                "add spec.b"
-            ]
-        );
-    }
-
-    #[test]
-    fn confidential_values_are_masked_on_both_sides() {
-        let old = json!({"meta": {"labels": {"a": "b"}}, "spec": {"data": {"k": "secret"}}});
-        let new =
-            json!({"meta": {"labels": {"a": "c"}}, "spec": {"data": {"k": "other", "l": "x"}}});
-        let text = serde_json::to_string(&changes(&old, &new, true)).unwrap();
-        assert!(!text.contains("secret") && !text.contains("other") && !text.contains("\"x\""));
-        assert!(text.contains("spec.data.k") && text.contains("spec.data.l"));
-        assert!(text.contains("\"c\""), "labels are not confidential: {text}");
+    fn pointers_become_paths() {
+        assert_eq!(dotted("/spec/ports/2/host"), "spec.ports[2].host");
+        assert_eq!(dotted("/spec/data/a~1b.conf"), "spec.data.a/b.conf");
+        assert_eq!(dotted(""), "");
     }
 }

@@ -32,6 +32,6 @@ mod watch;
 
 pub use control::{Actor, Control, Options};
 pub use error::Error;
-pub use record::{MASK, StoredObject};
+pub use record::StoredObject;
 pub use report::Report;
 pub use selector::Selector;

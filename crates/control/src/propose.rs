@@ -159,20 +159,18 @@ impl Control {
         let path = keyspace::object(&key);
         let kv = self.inner.store.get(&path)?;
         let stored = kv.as_ref().map(|kv| self.decode(kv)).transpose()?;
-        let mut new = to_value(wanted);
-        let old = stored.as_ref().map(|stored| to_value(&stored.definition));
         if let Some(stored) = &stored {
             check_owner(&key, stored.definition.meta.owner.as_ref(), owner)?;
         }
         let mut wanted = wanted.clone();
-        if key.kind.is_confidential() {
-            let old_spec = old.as_ref().and_then(|old| old.get("spec"));
-            let masked = new.get_mut("spec").and_then(|spec| unmask(spec, old_spec, "spec"));
-            if let Some(path) = masked {
+        if key.kind.is_confidential() || wanted.is_masked() {
+            let mut value = to_value(&wanted);
+            let old = stored.as_ref().map(|stored| to_value(&stored.definition));
+            if let Some(path) = unmask(&mut value, old.as_ref(), key.kind) {
                 let hint = "give the value itself; there is no stored one it could stand for";
                 return Err(Error::invalid(&key, path, "`******` is the mask, not a value", hint));
             }
-            wanted = serde_json::from_value(new.clone())
+            wanted = serde_json::from_value(value)
                 .map_err(|source| Error::Damaged { key: path.clone(), source })?;
         }
         let generation = stored.as_ref().map_or(1, |stored| stored.generation + 1);
@@ -182,14 +180,14 @@ impl Control {
             generation,
             changes: Vec::new(),
         };
-        if let (Some(stored), Some(old)) = (&stored, &old) {
-            if *old == new || stored.definition == wanted {
+        if let Some(stored) = &stored {
+            if stored.definition == wanted {
                 result.action = ApplyAction::Unchanged;
                 result.generation = stored.generation;
                 return Ok((result, None));
             }
             result.action = ApplyAction::Updated;
-            result.changes = diff::changes(old, &new, key.kind.is_confidential());
+            result.changes = diff::changes(&stored.definition, &wanted);
         } else if key.kind == Kind::Containers
             && let Some(other) = names.get(&joined(&key)).filter(|other| **other != key)
         {

@@ -2,16 +2,16 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use smr_model::{Definition, ObjectKey};
+use serde_json::{Map, Value};
+use smr_model::{Definition, Kind, MASK, ObjectKey};
 use smr_pki::{DataKey, ExposeSecret as _};
 use smr_state::KeyValue;
 use smr_wire::Object;
 
 use crate::{Error, keyspace};
 
-/// What stands in place of a confidential value.
-pub const MASK: &str = "******";
+/// Confidential values outside the confidential kinds: credentials of registries.
+const CREDENTIALS: [&str; 2] = ["/spec/registryAuth", "/initContainer/registryAuth"];
 
 /// An object with its bookkeeping, confidential values open.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,8 +30,8 @@ pub struct StoredObject {
     pub updated: Timestamp,
 }
 
-/// The value of an object's key. The `spec` of a confidential kind is taken out of the definition
-/// and sealed for its key.
+/// The value of an object's key. What is confidential is taken out of the definition and sealed
+/// for the key: a JSON object, pointer to value.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) uid: String,
@@ -53,10 +53,15 @@ impl StoredObject {
     pub(crate) fn encode(&self, data_key: &DataKey) -> Result<Vec<u8>, Error> {
         let key = keyspace::object(&self.key());
         let mut definition = to_value(&self.definition);
+        let mut secrets = Map::new();
+        for pointer in confidential(self.definition.kind()) {
+            if let Some(value) = take(&mut definition, pointer) {
+                secrets.insert((*pointer).to_owned(), value);
+            }
+        }
         let mut sealed = None;
-        if self.definition.kind().is_confidential() {
-            let spec = definition.as_object_mut().and_then(|map| map.shift_remove("spec"));
-            let text = spec.unwrap_or_default().to_string();
+        if !secrets.is_empty() {
+            let text = Value::Object(secrets).to_string();
             let text = data_key.seal(&key, text.as_bytes());
             sealed = Some(text.map_err(|source| Error::Sealed { key, source })?);
         }
@@ -107,10 +112,10 @@ impl Record {
         let plain = data_key
             .open(&kv.key, &sealed)
             .map_err(|source| Error::Sealed { key: kv.key.clone(), source })?;
-        let spec: Value = serde_json::from_slice(plain.expose_secret())
+        let secrets: Map<String, Value> = serde_json::from_slice(plain.expose_secret())
             .map_err(|source| Error::Damaged { key: kv.key.clone(), source })?;
-        if let Some(map) = self.definition.as_object_mut() {
-            map.insert("spec".to_owned(), spec);
+        for (pointer, value) in secrets {
+            put_back(&mut self.definition, &pointer, value);
         }
         Ok(())
     }
@@ -126,7 +131,7 @@ impl Record {
         if self.sealed.is_some() {
             self.open(kv, data_key)?;
             if !reveal {
-                mask(self.definition.get_mut("spec"));
+                mask_all(&mut self.definition, key.kind);
             }
         }
         Ok(Object {
@@ -145,19 +150,57 @@ pub(crate) fn to_value(definition: &Definition) -> Value {
     serde_json::to_value(definition).expect("a definition is plain data with string keys")
 }
 
-/// Replaces every leaf by the mask.
-pub(crate) fn mask(value: Option<&mut Value>) {
-    match value {
-        Some(Value::Object(map)) => map.values_mut().for_each(|value| mask(Some(value))),
-        Some(Value::Array(items)) => items.iter_mut().for_each(|value| mask(Some(value))),
-        Some(leaf) => *leaf = Value::from(MASK),
-        None => {}
+/// Where a kind has confidential values, as JSON pointers.
+fn confidential(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Containers => &CREDENTIALS,
+        kind if kind.is_confidential() => &["/spec"],
+        _ => &[],
     }
 }
 
-/// Puts the stored values back where a document carries the mask instead, as happens when what
+fn take(value: &mut Value, pointer: &str) -> Option<Value> {
+    let (parent, name) = pointer.rsplit_once('/')?;
+    value.pointer_mut(parent)?.as_object_mut()?.shift_remove(name)
+}
+
+fn put_back(definition: &mut Value, pointer: &str, value: Value) {
+    if let Some((parent, name)) = pointer.rsplit_once('/')
+        && let Some(Value::Object(map)) = definition.pointer_mut(parent)
+    {
+        map.insert(name.to_owned(), value);
+    }
+}
+
+/// Masks what is confidential. Templates stay: they name a secret, they are none.
+fn mask_all(definition: &mut Value, kind: Kind) {
+    for pointer in confidential(kind) {
+        match definition.pointer_mut(pointer) {
+            Some(Value::String(text)) if text.contains("((") => {}
+            Some(value) => mask(value),
+            None => {}
+        }
+    }
+}
+
+fn mask(value: &mut Value) {
+    match value {
+        Value::Object(map) => map.values_mut().for_each(mask),
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        leaf => *leaf = Value::from(MASK),
+    }
+}
+
+/// Puts the stored values back where a definition carries the mask instead, as happens when what
 /// was shown is edited and applied again. Returns the first path that has no stored value.
-pub(crate) fn unmask(new: &mut Value, old: Option<&Value>, path: &str) -> Option<String> {
+pub(crate) fn unmask(new: &mut Value, old: Option<&Value>, kind: Kind) -> Option<String> {
+    confidential(kind).iter().find_map(|pointer| {
+        let old = old.and_then(|old| old.pointer(pointer));
+        unmask_at(new.pointer_mut(pointer)?, old, &pointer[1..].replace('/', "."))
+    })
+}
+
+fn unmask_at(new: &mut Value, old: Option<&Value>, path: &str) -> Option<String> {
     match new {
         Value::String(text) if text == MASK => match old {
             Some(old) if old.is_string() => {
@@ -167,10 +210,7 @@ pub(crate) fn unmask(new: &mut Value, old: Option<&Value>, path: &str) -> Option
             _ => Some(path.to_owned()),
         },
         Value::Object(map) => map.iter_mut().find_map(|(name, value)| {
-            unmask(value, old.and_then(|old| old.get(name)), &format!("{path}.{name}"))
-        }),
-        Value::Array(items) => items.iter_mut().enumerate().find_map(|(index, value)| {
-            unmask(value, old.and_then(|old| old.get(index)), &format!("{path}[{index}]"))
+            unmask_at(value, old.and_then(|old| old.get(name)), &format!("{path}.{name}"))
         }),
         _ => None,
     }

@@ -1,6 +1,8 @@
 //! Replicas: statuses, details, restarts, images.
 
-use smr_model::{Kind, ObjectKey, ReplicaKey, ReplicaStatus, Spec};
+use std::cmp::Ordering;
+
+use smr_model::{Kind, ObjectKey, ReplicaKey, ReplicaStatus, Spec, natural_cmp};
 use smr_state::{Op, RangeQuery, Txn};
 use smr_wire::{
     EventQuery, Image, ImageList, ReplicaDetail, ReplicaList, ReplicaQuery, RestartResponse,
@@ -131,7 +133,13 @@ impl Control {
                 items.push(status);
             }
         }
-        items.sort_by(|a, b| a.key.cmp(&b.key));
+        items.sort_by(|a, b| natural(&a.key, &b.key));
         Ok((found.revision, items))
     }
+}
+
+fn natural(a: &ReplicaKey, b: &ReplicaKey) -> Ordering {
+    natural_cmp(&a.group, &b.group)
+        .then_with(|| natural_cmp(&a.name, &b.name))
+        .then_with(|| a.index.cmp(&b.index))
 }
