@@ -287,7 +287,7 @@ impl Run {
             return Err(self.bad_argument("lookup", "takes exactly one string".to_owned()));
         };
         let reference: Reference =
-            text.parse().map_err(|error: LookupError| self.fail(error.into()))?;
+            text.parse().map_err(|error: LookupError| self.fail(anonymous(error).into()))?;
         if let Reference::Runtime { key } = &reference {
             return self.root.field(key).cloned().ok_or_else(|| {
                 self.fail(LookupError::MissingKey { reference: reference.clone() }.into())
@@ -311,6 +311,17 @@ impl Run {
                 Ok(Value::from(text))
             }
         }
+    }
+}
+
+/// The error without the text that is not a reference. Literal references were checked before, so
+/// the text was computed and may be a value.
+fn anonymous(error: LookupError) -> LookupError {
+    let computed = || "(computed)".to_owned();
+    match error {
+        LookupError::Invalid { reason, .. } => LookupError::Invalid { text: computed(), reason },
+        LookupError::Unsupported { .. } => LookupError::Unsupported { text: computed() },
+        other => other,
     }
 }
 

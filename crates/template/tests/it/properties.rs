@@ -181,7 +181,7 @@ fn outcome(text: &str, delimiters: Delimiters) -> Result<String, String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_text_renders_or_fails_the_same_way_twice(text in templates()) {
