@@ -243,7 +243,7 @@ impl Config {
         }
         let text = String::from_utf8(bytes).map_err(|err| {
             let at = err.utf8_error().valid_up_to();
-            let line = err.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
+            let line = err.as_bytes()[..at].split(|b| *b == b'\n').count();
             Problem::new(&name, format!("is not UTF-8 text (line {line})"))
         })?;
         Self::parse(&text, &name, host)

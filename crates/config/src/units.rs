@@ -94,7 +94,7 @@ mod tests {
         for text in ["0s", "30s", "1500ms", "2m", "36h", "90d", "3650d"] {
             assert_eq!(format_duration(parse_duration(text).unwrap()), text);
         }
-        assert_eq!(parse_duration("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("1h30m"), Some(Duration::from_mins(90)));
         assert_eq!(parse_duration("2w"), parse_duration("14d"));
         for bad in
             ["", "30", "s", "30 s", "-1s", "1.5h", "30m1h", "1s1s", "1y", "99999999999999999w"]

@@ -10,10 +10,11 @@ use rcgen::{
 };
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::pki_types::CertificateDer;
+use secrecy::ExposeSecret as _;
 
 use crate::{
     Credentials, PkiError, PrivateKey, Subject, Validity,
-    files::{read_private, write_private, write_public},
+    files::{ensure_private_dir, read_private, write_private, write_public},
     identity,
     key::{certificate_to_pem, certificates_from_pem},
     subject::ORGANISATION,
@@ -90,7 +91,7 @@ impl Authority {
 
     /// Writes `ca.key` (0600) and `ca.crt` (0644) to `dir` (0700).
     pub fn save(&self, dir: &Path) -> Result<(), PkiError> {
-        use secrecy::ExposeSecret as _;
+        ensure_private_dir(dir)?;
         write_private(&dir.join(KEY_FILE), self.key.to_pem().expose_secret().as_bytes())?;
         write_public(&dir.join(CERTIFICATE_FILE), self.certificate_pem().as_bytes())
     }

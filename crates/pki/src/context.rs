@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 pub use error::ContextError;
-pub use local::{LocalAdmin, ensure_local_admin, generate_local_admin};
+pub use local::{LocalAdmin, ensure_local_admin, generate_local_admin, local_api};
 pub use store::{ContextStore, DEFAULT_CONTEXT};
 pub use transfer::ExportedContext;
 

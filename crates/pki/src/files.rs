@@ -20,12 +20,13 @@ enum Existing {
 }
 
 /// Creates `dir` and its missing parents with mode 0700; takes away the access of group and
-/// others when the directory exists with it.
+/// others when the directory exists with it. For directories that are ours alone; one that is
+/// shared by its nature (sticky, such as `/tmp`) is left as it is.
 pub fn ensure_private_dir(dir: &Path) -> Result<(), PkiError> {
     let failed = |source| PkiError::Write { path: dir.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    create_dir(dir)?;
     let mode = fs::metadata(dir).map_err(failed)?.permissions().mode();
-    if mode & 0o077 != 0 {
+    if mode & 0o077 != 0 && mode & 0o1000 == 0 {
         tracing::warn!(path = %dir.display(), "directory was open to others, closing it");
         fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(failed)?;
     }
@@ -33,7 +34,7 @@ pub fn ensure_private_dir(dir: &Path) -> Result<(), PkiError> {
 }
 
 /// Writes `bytes` to `path` with mode 0600: readers see the old or the new content, never a
-/// part, and when this returns it is on the disk. The directory is made private as well.
+/// part, and when this returns it is on the disk. Missing directories are made with mode 0700.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
     write(path, bytes, 0o600, Existing::Replace)
 }
@@ -78,7 +79,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> Result<(),
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    ensure_private_dir(dir)?;
+    create_dir(dir)?;
     let temporary = temporary_beside(path)?;
     let result = write_new(&temporary, bytes, mode).and_then(|()| match existing {
         Existing::Replace => fs::rename(&temporary, path),
@@ -91,6 +92,14 @@ fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> Result<(),
     }
     result.map_err(failed)?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+}
+
+fn create_dir(dir: &Path) -> Result<(), PkiError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|source| PkiError::Write { path: dir.to_owned(), source })
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
@@ -138,6 +147,21 @@ mod tests {
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         read_private(&path).unwrap();
         assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn directories_of_ours_are_closed_and_shared_ones_left() {
+        let root = tempfile::tempdir().unwrap();
+        let (own, shared) = (root.path().join("own"), root.path().join("shared"));
+        for (dir, before, after) in [(&own, 0o755, 0o700), (&shared, 0o1777, 0o777)] {
+            fs::create_dir(dir).unwrap();
+            fs::set_permissions(dir, Permissions::from_mode(before)).unwrap();
+            ensure_private_dir(dir).unwrap();
+            assert_eq!(mode(dir), after);
+        }
+        fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
+        write_private(&own.join("key"), b"").unwrap();
+        assert_eq!(mode(&own), 0o755, "writing a file does not change the directory around it");
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod validity;
 pub use authority::Authority;
 pub use context::{
     Context, ContextError, ContextStore, DEFAULT_CONTEXT, ExportedContext, LocalAdmin,
-    ensure_local_admin, generate_local_admin,
+    ensure_local_admin, generate_local_admin, local_api,
 };
 pub use credentials::{Credentials, NodeOutcome, node_credentials};
 pub use error::PkiError;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Certificates start this much in the past, so that a peer whose clock is a little behind
 /// accepts a fresh one.
-pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// How long new certificates live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

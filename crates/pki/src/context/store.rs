@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    Context, ContextError, ExportedContext, PkiError,
-    files::{read_private, write_private},
+    Context, ContextError, ExportedContext,
+    files::{ensure_private_dir, read_private, write_private},
     subject,
 };
 
@@ -105,6 +105,7 @@ impl ContextStore {
     /// Writes a context, replacing one of the same name.
     pub fn save(&self, context: &Context) -> Result<(), ContextError> {
         let path = self.path(context.name())?;
+        ensure_private_dir(&self.dir)?;
         write_private(&path, &context.to_json())?;
         Ok(())
     }
@@ -166,8 +167,6 @@ impl ContextStore {
 pub(crate) fn check_name(name: &str) -> Result<(), ContextError> {
     match subject::check_name(name) {
         Ok(()) if !name.ends_with(KEY_SUFFIX) => Ok(()),
-        Ok(()) | Err(PkiError::BadName { .. }) | Err(_) => {
-            Err(ContextError::BadName { name: name.to_owned() })
-        }
+        _ => Err(ContextError::BadName { name: name.to_owned() }),
     }
 }
