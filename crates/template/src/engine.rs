@@ -21,7 +21,7 @@ pub const MAX_OUTPUT: usize = 8 << 20;
 pub const MAX_LOOKUPS: usize = 256;
 
 /// Work that one rendering may do: bytes that functions read and build, plus [`STEP_COST`] per step.
-const FUEL: u64 = 128 << 20;
+const FUEL: u64 = 64 << 20;
 /// Cost of executing one expression or calling one function.
 const STEP_COST: u64 = 64;
 /// Cost of an item of a list or dict that a function returns: about the memory it takes.

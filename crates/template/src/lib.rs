@@ -14,7 +14,6 @@
 //!   anything is executed.
 //! * **Whole numbers of `fromJson` are integers**, so `1000000` is not printed as `1e+06`.
 //! * **Every template has a budget** of output, memory and work, see [`MAX_OUTPUT`].
-//!
 //! * **Strings are UTF-8 text**: `base64decode` of anything else is an error, and `\w`, `\d` and
 //!   `\b` of regular expressions are Unicode-aware.
 //! * **A function that panics, and every budget that is exceeded, is an error** with the position
