@@ -1,1 +1,25 @@
-//! Placeholder; being written.
+//! Decides what a node does next: pure functions of wanted, seen and now.
+//!
+//! Start reading at [`plan`]: it compares one replica's wanted and observed state and returns the
+//! next status and the next action. [`render`] turns a definition into what a container is created
+//! from, [`dependencies`] says whether a replica may start, [`local_indexes`] which replicas a node
+//! runs. There is no clock, no engine, no store and no randomness here: time is an argument, and
+//! planning twice without a change in the world gives no second action.
+
+mod backoff;
+mod dependencies;
+mod plan;
+mod render;
+mod seen;
+mod spread;
+mod variables;
+
+pub use backoff::{crash_delay, retry_delay};
+pub use dependencies::{DependencyState, Peers, dependencies};
+pub use plan::{
+    Action, ActionKind, Memory, Outcome, Plan, Problem, ProblemKind, Replica, Role, Target, Wanted,
+    fresh_status, plan, settle,
+};
+pub use render::{NodeFacts, Objects, Probe, ProbeCheck, Rendered, render};
+pub use seen::Seen;
+pub use spread::local_indexes;

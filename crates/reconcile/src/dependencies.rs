@@ -1,0 +1,139 @@
+//! Whether the replicas that a replica depends on are ready.
+
+use std::time::Duration;
+
+use smr_model::{ReplicaKey, ReplicaState, ReplicaStatus, spec::Dependency};
+
+/// What is known of other replicas.
+pub trait Peers {
+    /// Replicas that should exist in `group`, each with its status where it has one yet.
+    fn group(&self, group: &str) -> Vec<(ReplicaKey, Option<&ReplicaStatus>)>;
+}
+
+/// Whether a replica may start, as far as dependencies go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DependencyState {
+    /// Every dependency is ready.
+    Solved,
+    /// Some are not.
+    Waiting {
+        /// What is waited for, for people.
+        message: String,
+        /// How long before the waiting is called a failure.
+        timeout: Duration,
+    },
+}
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Checks the dependencies of `this` in their order; the first one that is not ready is reported.
+///
+/// `*` means every replica of the group, a generated name that replica, any other name every
+/// replica of that object. Nothing to be found keeps waiting, since it may still be applied.
+pub fn dependencies(
+    this: &ReplicaKey,
+    wanted: &[Dependency],
+    peers: &dyn Peers,
+) -> DependencyState {
+    for dependency in wanted {
+        let matching: Vec<_> = peers
+            .group(&dependency.group)
+            .into_iter()
+            .filter(|(key, _)| {
+                dependency.name == "*"
+                    || key.generated_name() == dependency.name
+                    || key.name == dependency.name
+            })
+            // `*` in one's own group means the others: nobody waits for itself.
+            .filter(|(key, _)| (&key.group, &key.name) != (&this.group, &this.name))
+            .collect();
+        let waiting_for: Vec<String> = matching
+            .iter()
+            .filter(|(_, status)| !status.is_some_and(is_ready))
+            .map(|(key, status)| {
+                let state = status.map_or(ReplicaState::Created, |s| s.state);
+                format!("{} ({state})", key.generated_name())
+            })
+            .collect();
+        let shown = format!("{}/{}", dependency.group, dependency.name);
+        let message = if matching.is_empty() {
+            format!("waits for `{shown}`, which does not exist yet")
+        } else if !waiting_for.is_empty() {
+            format!("waits for `{shown}`: {}", waiting_for.join(", "))
+        } else {
+            continue;
+        };
+        let timeout = dependency.timeout.map_or(DEFAULT_TIMEOUT, |t| t.0);
+        return DependencyState::Waiting { message, timeout };
+    }
+    DependencyState::Solved
+}
+
+/// A run-once replica that ended well has done what others wait for.
+fn is_ready(status: &ReplicaStatus) -> bool {
+    status.ready || status.state == ReplicaState::Completed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fresh_status;
+
+    struct World(Vec<ReplicaStatus>);
+
+    impl Peers for World {
+        fn group(&self, group: &str) -> Vec<(ReplicaKey, Option<&ReplicaStatus>)> {
+            let of_group = self.0.iter().filter(|s| s.key.group == group);
+            of_group.map(|s| (s.key.clone(), Some(s))).collect()
+        }
+    }
+
+    fn world(replicas: &[(&str, u32, bool)]) -> World {
+        let status = |&(name, index, ready): &(&str, u32, bool)| {
+            let mut status = fresh_status(
+                &ReplicaKey::new("shop", name, index),
+                "n",
+                1,
+                jiff::Timestamp::UNIX_EPOCH,
+            );
+            status.ready = ready;
+            status
+        };
+        World(replicas.iter().map(status).collect())
+    }
+
+    #[track_caller]
+    fn check(name: &str, replicas: &[(&str, u32, bool)], expected: Option<&str>) {
+        let dependency =
+            Dependency { group: "shop".into(), name: name.into(), ..Dependency::default() };
+        let this = ReplicaKey::new("shop", "web", 1);
+        let got = dependencies(&this, &[dependency], &world(replicas));
+        match (got, expected) {
+            (DependencyState::Solved, None) => {}
+            (DependencyState::Waiting { message, .. }, Some(text)) => assert_eq!(message, text),
+            (got, _) => panic!("{got:?}"),
+        }
+    }
+
+    #[test]
+    fn wildcard_means_all_others_of_the_group() {
+        check("*", &[("db", 1, true), ("cache", 1, true), ("web", 1, false)], None);
+        check(
+            "*",
+            &[("db", 1, false), ("cache", 1, true)],
+            Some("waits for `shop/*`: shop-db-1 (created)"),
+        );
+    }
+
+    #[test]
+    fn an_object_name_means_all_its_replicas_and_a_generated_name_one() {
+        let replicas = [("db", 1, true), ("db", 2, false)];
+        check("db", &replicas, Some("waits for `shop/db`: shop-db-2 (created)"));
+        check("shop-db-1", &replicas, None);
+    }
+
+    #[test]
+    fn what_does_not_exist_is_waited_for() {
+        check("db", &[], Some("waits for `shop/db`, which does not exist yet"));
+    }
+}

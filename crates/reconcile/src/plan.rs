@@ -1,0 +1,370 @@
+//! One replica: what is it now, and what is to be done next.
+//!
+//! [`plan`] is level-triggered: it looks at the whole of one replica and never asks how it came to
+//! be so. What an action brought is put into the replica by [`settle`], then `plan` looks again.
+
+mod action;
+mod settle;
+mod steps;
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use smr_model::{EngineState, Reason, ReplicaKey, ReplicaState, ReplicaStatus};
+
+pub use action::{Action, ActionKind, Outcome, Problem, ProblemKind, Role};
+pub use settle::settle;
+use steps::Planner;
+
+use crate::{dependencies::DependencyState, render::Rendered, seen::Seen};
+
+/// What a replica should be.
+#[derive(Clone)]
+pub struct Wanted {
+    /// Generation of the object.
+    pub generation: u64,
+    /// What to create, or why that cannot be said yet.
+    pub target: Result<Arc<Target>, Reason>,
+    /// Set while a network or volume it needs is not there yet.
+    pub missing: Option<Reason>,
+    /// Changes when a restart is asked for.
+    pub restart_token: String,
+    /// Whether it may start.
+    pub dependencies: DependencyState,
+    /// `<group>.<name>` of its dependencies, for tables.
+    pub dependency_names: Vec<String>,
+}
+
+/// A rendered replica and the digests of its containers.
+pub struct Target {
+    /// What to create.
+    pub rendered: Rendered,
+    /// Digest of the main container's specification.
+    pub main_hash: String,
+    /// Digest of the init container's specification; empty without one.
+    pub init_hash: String,
+}
+
+/// What is remembered of a replica besides its status. Losing it (a restart of smr) costs time,
+/// never correctness.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Since when dependencies are being waited for.
+    pub(crate) depends_since: Option<Timestamp>,
+    /// The engine said it does not have the image.
+    pub(crate) image_missing: bool,
+    /// The image was pulled for the attempt under way.
+    pub(crate) pulled: bool,
+    /// Failures in a row of the attempt under way.
+    pub(crate) failures: u32,
+    /// Digest the failures are about; another one is tried at once.
+    pub(crate) failed_hash: String,
+    /// A failure not shown in the status yet.
+    pub(crate) problem: Option<Reason>,
+    /// The running container has to end, because of this.
+    pub(crate) kill: Option<(ReplicaState, Reason)>,
+    /// Container whose readiness checks succeeded.
+    pub(crate) ready_id: Option<String>,
+    /// Liveness failures in a row.
+    pub(crate) liveness_failures: u32,
+    /// When liveness is checked next.
+    pub(crate) liveness_at: Option<Timestamp>,
+    /// The wish for whose sake delays were dropped; each does so once, so that a failing removal
+    /// still backs off.
+    pub(crate) wish: String,
+    /// The engine was away: deaths found now are not the replica's fault.
+    pub(crate) forgiven: bool,
+}
+
+impl Memory {
+    /// Deaths that are found next do not count towards a crash loop: the engine itself was away.
+    pub fn forgive(&mut self) {
+        self.forgiven = true;
+    }
+}
+
+/// Everything known about one replica.
+pub struct Replica {
+    /// What it should be; `None` when it should not exist.
+    pub wanted: Option<Wanted>,
+    /// Its main container.
+    pub main: Option<Seen>,
+    /// Its init container.
+    pub init: Option<Seen>,
+    /// Its status so far.
+    pub status: ReplicaStatus,
+    /// What else is remembered.
+    pub memory: Memory,
+    /// The action under way, with the digest it was begun for.
+    pub busy: Option<(ActionKind, String)>,
+    /// Why the engine cannot be used, if so.
+    pub engine_down: Option<String>,
+    /// Grace time of a stop as last rendered, for when the definition is gone.
+    pub last_stop_timeout: Option<std::time::Duration>,
+}
+
+/// What to do next.
+#[derive(Default)]
+pub struct Plan {
+    /// The one action to begin.
+    pub action: Option<Action>,
+    /// The action under way is pointless now.
+    pub cancel: bool,
+    /// States passed through, oldest first; each becomes an event.
+    pub passed: Vec<(ReplicaState, Option<Reason>)>,
+    /// When time alone could change the answer.
+    pub wake_at: Option<Timestamp>,
+    /// Nothing is left of the replica: its status can be removed.
+    pub gone: bool,
+}
+
+/// Status of a replica nobody has looked at yet.
+pub fn fresh_status(key: &ReplicaKey, node: &str, node_id: u64, now: Timestamp) -> ReplicaStatus {
+    ReplicaStatus {
+        key: key.clone(),
+        node: node.to_owned(),
+        node_id,
+        state: ReplicaState::Created,
+        since: now,
+        reason: None,
+        ready: false,
+        generation: 0,
+        spec_hash: String::new(),
+        image: String::new(),
+        image_state: smr_model::ImageState::Idle,
+        container_id: String::new(),
+        engine_state: None,
+        exit_code: None,
+        restarts: 0,
+        quick_deaths: 0,
+        started_at: None,
+        retry_at: None,
+        restart_token: String::new(),
+        ports: Vec::new(),
+        dependencies: Vec::new(),
+        addresses: std::collections::BTreeMap::new(),
+    }
+}
+
+/// Looks at `replica` at the time `now`, brings its status and memory up to date, and says what to
+/// do next. The same replica at the same time gives the same plan; a replica in which nothing
+/// changed gives no transition and no second action.
+pub fn plan(now: Timestamp, replica: &mut Replica) -> Plan {
+    let mut planner = Planner::new(now, replica);
+    planner.observe();
+    planner.decide();
+    planner.finish()
+}
+
+impl Planner<'_> {
+    /// Copies what the engine says into the status.
+    fn observe(&mut self) {
+        let replica = &mut *self.replica;
+        let status = &mut replica.status;
+        match &replica.main {
+            Some(main) => {
+                if status.container_id != main.id {
+                    status.container_id.clone_from(&main.id);
+                    status.ready = false;
+                    status.exit_code = None;
+                }
+                status.spec_hash.clone_from(&main.spec_hash);
+                status.engine_state = Some(main.state);
+                status.started_at = main.started_at.or(status.started_at);
+                if !main.runs() {
+                    status.ready = false;
+                }
+                if main.ended() {
+                    status.exit_code = main.exit_code;
+                }
+            }
+            None => {
+                status.engine_state = None;
+                status.ready = false;
+                status.container_id.clear();
+                status.addresses.clear();
+            }
+        }
+        if let Some(wanted) = &replica.wanted {
+            status.generation = wanted.generation;
+            status.dependencies.clone_from(&wanted.dependency_names);
+            if let Ok(target) = &wanted.target {
+                status.image.clone_from(&target.rendered.main.image);
+                status.ports.clone_from(&target.rendered.ports);
+            }
+        }
+    }
+
+    fn decide(&mut self) {
+        let Some(wanted) = self.replica.wanted.clone() else {
+            return self.unwanted();
+        };
+        if let Some((kind, hash)) = &self.replica.busy {
+            let stale = wanted.restart_token != self.replica.status.restart_token
+                || wanted.target.as_ref().is_ok_and(|t| t.main_hash != *hash);
+            self.plan.cancel = stale && kind.is_cancellable();
+            return;
+        }
+        if self.engine_is_down() {
+            return;
+        }
+        if let Some(problem) = self.replica.memory.problem.take() {
+            self.enter(ReplicaState::DaemonFailure, Some(problem));
+        }
+        if wanted.restart_token != self.replica.status.restart_token {
+            self.forget_delays_once(&format!("restart {}", wanted.restart_token));
+            if self.has_containers() {
+                self.enter(ReplicaState::Restarting, None);
+                return self.remove_all(true);
+            }
+            self.restart_done(&wanted.restart_token);
+        }
+        match &wanted.target {
+            Ok(target) => self.towards(&wanted, target),
+            Err(reason) => self.without_target(reason),
+        }
+    }
+
+    /// The replica should not exist.
+    fn unwanted(&mut self) {
+        if let Some((kind, _)) = &self.replica.busy {
+            self.plan.cancel = kind.is_cancellable();
+            return;
+        }
+        if !self.has_containers() {
+            self.plan.gone = true;
+            return;
+        }
+        self.forget_delays_once("delete");
+        if let Some(problem) = self.replica.memory.problem.take() {
+            self.enter(ReplicaState::Delete, Some(problem));
+        }
+        self.enter_keeping_reason(ReplicaState::Delete);
+        if self.engine_is_down() {
+            return;
+        }
+        if self.waits_for_retry() {
+            return;
+        }
+        self.remove_all(false);
+    }
+
+    fn engine_is_down(&mut self) -> bool {
+        let Some(why) = self.replica.engine_down.clone() else {
+            if self.replica.status.reason.as_ref().is_some_and(|r| r.code == "EngineUnavailable") {
+                self.replica.status.reason = None;
+            }
+            return false;
+        };
+        self.replica.status.engine_state = None;
+        self.replica.status.reason = Some(Reason::new("EngineUnavailable", why));
+        true
+    }
+
+    /// It cannot be said what to create: what runs goes on, what does not run waits.
+    fn without_target(&mut self, reason: &Reason) {
+        let running = self.replica.main.as_ref().is_some_and(Seen::runs);
+        if running {
+            let message = format!("{}; the running container is kept", reason.message);
+            self.replica.status.reason = Some(Reason::new(reason.code.clone(), message));
+            return;
+        }
+        let rests =
+            matches!(self.replica.status.state, ReplicaState::Completed | ReplicaState::Failed);
+        if !rests {
+            self.climb(ReplicaState::Prepare);
+            self.enter(ReplicaState::Pending, Some(reason.clone()));
+        }
+    }
+
+    fn towards(&mut self, wanted: &Wanted, target: &Arc<Target>) {
+        // A corrected definition does not sit out the delay of the wrong one.
+        if self.replica.memory.failed_hash != target.main_hash {
+            self.replica.memory.failed_hash.clone_from(&target.main_hash);
+            self.replica.memory.failures = 0;
+            if self.replica.status.state == ReplicaState::DaemonFailure {
+                self.replica.status.retry_at = None;
+            }
+        }
+        let Some(main) = self.replica.main.clone() else {
+            return self.create(wanted, target);
+        };
+        if main.spec_hash != target.main_hash
+            || matches!(main.state, EngineState::Dead | EngineState::Removing)
+        {
+            self.forget_delays_once(&format!("replace by {}", target.main_hash));
+            self.enter(ReplicaState::Created, None);
+            self.replica.status.quick_deaths = 0;
+            return self.remove_all(true);
+        }
+        match main.state {
+            EngineState::Created => {
+                if !self.waits_for_retry() {
+                    self.climb(ReplicaState::Start);
+                    self.act(Action::Start { role: Role::Main, id: main.id }, &target.main_hash);
+                }
+            }
+            EngineState::Exited | EngineState::Dead | EngineState::Removing => {
+                self.ended(target, &main);
+            }
+            EngineState::Running | EngineState::Paused | EngineState::Restarting => {
+                self.runs(target, &main);
+            }
+        }
+    }
+
+    /// The main container runs: is it ready, and is it alive?
+    fn runs(&mut self, target: &Arc<Target>, main: &Seen) {
+        self.replica.status.image_state = smr_model::ImageState::Pulled;
+        self.replica.status.retry_at = None;
+        if let Some((state, reason)) = self.replica.memory.kill.clone() {
+            self.enter(state, Some(reason.clone()));
+            self.enter(ReplicaState::Kill, Some(reason));
+            let stop = Action::Stop {
+                id: main.id.clone(),
+                timeout: target.rendered.stop_timeout,
+                signal: target.rendered.main.stop_signal.clone(),
+            };
+            return self.act(stop, &target.main_hash);
+        }
+        let ready = self.replica.status.ready
+            || target.rendered.readiness.is_empty()
+            || self.replica.memory.ready_id.as_deref() == Some(main.id.as_str());
+        if !ready {
+            self.enter(ReplicaState::ReadinessCheck, None);
+            let probe = Action::Readiness { id: main.id.clone(), target: Arc::clone(target) };
+            return self.act(probe, &target.main_hash);
+        }
+        if !self.replica.status.ready || self.replica.status.state != ReplicaState::Running {
+            if !self.replica.status.ready {
+                self.enter(ReplicaState::ReadinessCheck, None);
+                self.enter(ReplicaState::ReadinessReady, None);
+            }
+            self.replica.status.ready = true;
+            self.replica.memory.failures = 0;
+            self.replica.memory.liveness_failures = 0;
+            self.replica.memory.liveness_at = None;
+            self.enter(ReplicaState::Running, None);
+        }
+        // A reason that no longer holds (a template failed meanwhile) must not stay.
+        self.replica.status.reason = None;
+        let Some(interval) = target.rendered.liveness.iter().map(|p| p.interval).min() else {
+            return;
+        };
+        let due = *self.replica.memory.liveness_at.get_or_insert(self.now + span(interval));
+        if due > self.now {
+            return self.wake_at(due);
+        }
+        self.replica.memory.liveness_at = None;
+        let probe = Action::Liveness { id: main.id.clone(), target: Arc::clone(target) };
+        self.act(probe, &target.main_hash);
+    }
+}
+
+/// A std duration as a signed one; absurdly long ones are cut.
+pub(crate) fn span(duration: std::time::Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::from_hours(24 * 365))
+}
+
+#[cfg(test)]
+mod tests;

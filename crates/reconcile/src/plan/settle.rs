@@ -1,0 +1,112 @@
+//! Puts what came of an action into the replica.
+
+use jiff::Timestamp;
+use smr_model::{EngineState, ImageState, Reason, ReplicaState};
+
+use super::{
+    ActionKind, Replica,
+    action::{Outcome, Problem, ProblemKind, Role},
+    span,
+};
+use crate::backoff::retry_delay;
+
+/// Liveness that fails less often than this in a row is only counted.
+fn liveness_limit(replica: &Replica) -> u32 {
+    let target = replica.wanted.as_ref().and_then(|w| w.target.as_ref().ok());
+    target.and_then(|t| t.rendered.liveness.iter().map(|p| p.failures).min()).unwrap_or(3)
+}
+
+/// Records the `outcome` of the action of `kind` that was under way. Plan again afterwards.
+pub fn settle(now: Timestamp, replica: &mut Replica, kind: ActionKind, outcome: Outcome) {
+    replica.busy = None;
+    match outcome {
+        Outcome::Failed(problem) => failed(now, replica, kind, problem),
+        Outcome::Created(seen) => {
+            replica.memory.image_missing = false;
+            match kind {
+                ActionKind::Create(Role::Init) => {
+                    replica.init = Some(seen);
+                    // The main image has to be looked at for itself.
+                    replica.memory.pulled = false;
+                }
+                _ => {
+                    replica.status.image_state = ImageState::Pulled;
+                    replica.main = Some(seen);
+                }
+            }
+        }
+        Outcome::Started => {
+            let slot = match kind {
+                ActionKind::Start(Role::Init) => &mut replica.init,
+                _ => &mut replica.main,
+            };
+            // An event may have told more already, even that it ended.
+            if let Some(seen) = slot.as_mut().filter(|seen| seen.state == EngineState::Created) {
+                seen.state = EngineState::Running;
+                seen.started_at = Some(now);
+            }
+        }
+        Outcome::Stopped(seen) => replica.main = seen,
+        Outcome::Removed(ids) => {
+            for slot in [&mut replica.main, &mut replica.init] {
+                if slot.as_ref().is_some_and(|seen| ids.contains(&seen.id)) {
+                    *slot = None;
+                }
+            }
+        }
+        Outcome::Done => done(replica, kind),
+    }
+}
+
+fn done(replica: &mut Replica, kind: ActionKind) {
+    match kind {
+        ActionKind::Pull(_) => {
+            replica.memory.pulled = true;
+            replica.memory.image_missing = false;
+            replica.status.image_state = ImageState::Pulled;
+        }
+        ActionKind::Readiness => {
+            replica.memory.ready_id = replica.main.as_ref().map(|main| main.id.clone());
+        }
+        ActionKind::Liveness => replica.memory.liveness_failures = 0,
+        // These have outcomes of their own.
+        ActionKind::Stop | ActionKind::Remove | ActionKind::Create(_) | ActionKind::Start(_) => {}
+    }
+}
+
+fn failed(now: Timestamp, replica: &mut Replica, kind: ActionKind, problem: Problem) {
+    let reason = Reason::new(problem.code, problem.message);
+    match (problem.kind, kind) {
+        (ProblemKind::Cancelled, _) => {}
+        (ProblemKind::CheckFailed, ActionKind::Liveness) => {
+            replica.memory.liveness_failures += 1;
+            if replica.memory.liveness_failures >= liveness_limit(replica) {
+                replica.memory.kill = Some((ReplicaState::ReadinessFailed, reason));
+            }
+        }
+        (ProblemKind::CheckFailed, _) => {
+            replica.memory.kill = Some((ReplicaState::ReadinessFailed, reason));
+        }
+        // Whoever could not check does not know: the engine's own report decides.
+        (ProblemKind::NotFound | ProblemKind::Unavailable, ActionKind::Readiness)
+        | (ProblemKind::NotFound | ProblemKind::Unavailable, ActionKind::Liveness) => {}
+        (ProblemKind::NotFound, ActionKind::Start(Role::Main) | ActionKind::Stop) => {
+            replica.main = None;
+        }
+        (ProblemKind::NotFound, ActionKind::Start(Role::Init)) => replica.init = None,
+        (ProblemKind::ImageMissing, ActionKind::Create(_)) if !replica.memory.pulled => {
+            replica.memory.image_missing = true;
+        }
+        (problem_kind, _) => {
+            if problem_kind == ProblemKind::PullFailed || problem_kind == ProblemKind::ImageMissing
+            {
+                replica.status.image_state = ImageState::Failed;
+            }
+            replica.memory.pulled = false;
+            replica.memory.failures += 1;
+            let delay = retry_delay(replica.memory.failures, &replica.status.key.generated_name());
+            replica.status.retry_at = Some(now + span(delay));
+            replica.memory.problem = Some(reason);
+        }
+    }
+}
