@@ -72,8 +72,8 @@ pub trait ContainerEngine: Send + Sync {
     /// [`Error::NotOurs`].
     async fn remove(&self, id: &str) -> Result<(), Error>;
 
-    /// Runs a command in a container to its end, without input. Taking longer than `timeout` is
-    /// [`Error::Timeout`]; the command may then go on running inside.
+    /// Runs a command in a container to its end, without input. A command that takes longer than
+    /// `timeout` is a result ([`ExecOutcome::timed_out`]), an engine that does is an error.
     async fn exec_check(
         &self,
         id: &str,

@@ -1,4 +1,4 @@
-//! The container engine: one trait, `DockerEngine` over the engine's HTTP API, `MemoryEngine`
+//! The container engine: one trait, [`DockerEngine`] over the engine's HTTP API, `MemoryEngine`
 //! for tests and simulation.
 //!
 //! Start reading at [`ContainerEngine`]. This crate decides nothing: it does what it is told, once,
@@ -6,11 +6,15 @@
 //! It guards one rule itself: what this node did not make is neither stopped nor removed
 //! ([`Ownership`] is written into labels and read back).
 
+mod docker;
 mod engine;
 mod error;
+mod network;
 mod ownership;
+mod reference;
 mod types;
 
+pub use docker::DockerEngine;
 pub use engine::{ContainerEngine, ExecControl, ExecSession};
 pub use error::{Conflict, Error, ErrorClass, PullFailure};
 pub use ownership::{Owner, Ownership, Role};

@@ -148,8 +148,10 @@ pub fn no_progress(_: PullProgress) {}
 /// What became of a command that was run to its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExecOutcome {
-    /// Exit code; 0 is success.
+    /// Exit code; 0 is success. 124 when it did not end in time.
     pub exit_code: i64,
+    /// It did not end in time, and may still be running in the container.
+    pub timed_out: bool,
     /// End of standard output and standard error together, at most [`EXEC_OUTPUT_LIMIT`] bytes.
     pub output: String,
 }
