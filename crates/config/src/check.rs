@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use toml::de::{DeTable, DeValue};
@@ -31,144 +33,28 @@ pub(crate) fn value(
     raw: &str,
     example: &str,
 ) -> Result<Value, Faults> {
-    let wrong = |what: &str| whole(wrong_type(found, raw, what, example));
+    let written = Written { found, raw, example };
     match kind {
-        Kind::Bool => found.as_bool().map(Value::Bool).ok_or_else(|| wrong("true or false")),
-        Kind::Integer { min, max } => {
-            let found = found.as_integer().ok_or_else(|| wrong("a whole number"))?;
-            let number = i64::from_str_radix(found.as_str(), found.radix());
-            match number {
-                Ok(number) if (min..=max).contains(&number) => Ok(Value::Integer(number)),
-                _ if max == i64::MAX => {
-                    Err(whole(format!("{raw} is out of range; allowed is {min} or more")))
-                }
-                _ => Err(whole(format!("{raw} is out of range; allowed is {min} to {max}"))),
-            }
+        Kind::Bool => {
+            found.as_bool().map(Value::Bool).ok_or_else(|| written.wrong("true or false"))
         }
-        Kind::Number { min, max } => {
-            let number = match found {
-                DeValue::Integer(n) => {
-                    i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64)
-                }
-                DeValue::Float(n) => n.as_str().parse().ok(),
-                _ => return Err(wrong("a number")),
-            };
-            match number {
-                Some(number) if (min..=max).contains(&number) => Ok(Value::Number(number)),
-                _ => Err(whole(format!("{raw} is out of range; allowed is {min} to {max}"))),
-            }
-        }
-        Kind::Choice(words) => {
-            let allowed = words.iter().map(|w| quote(w)).collect::<Vec<_>>().join(", ");
-            let text = found
-                .as_str()
-                .ok_or_else(|| whole(wrong_type(found, raw, &format!("one of {allowed}"), "")))?;
-            if words.contains(&text) {
-                Ok(Value::Text(text.to_owned()))
-            } else {
-                Err(whole(format!("{} is not known; write one of {allowed}", quote(text))))
-            }
-        }
-        Kind::Duration { min, max } => {
-            let text = found.as_str().ok_or_else(|| wrong("a duration with its unit"))?;
-            let duration = parse_duration(text).ok_or_else(|| {
-                whole(format!(
-                    "{} is not a duration; write a whole number and ms, s, m, h or d, e.g. {example}",
-                    quote(text)
-                ))
-            })?;
-            if (min..=max).contains(&duration) {
-                return Ok(Value::Duration(duration));
-            }
-            let (min, max) = (format_duration(min), format_duration(max));
-            Err(whole(format!("{} is out of range; allowed is {min} to {max}", quote(text))))
-        }
-        Kind::Size { min, max } => {
-            let text = found.as_str().ok_or_else(|| wrong("a size with its unit"))?;
-            let size = parse_size(text).ok_or_else(|| {
-                whole(format!(
-                    "{} is not a size; write a whole number and B, KiB, MiB, GiB, kB, MB or GB, \
-                     e.g. {example}",
-                    quote(text)
-                ))
-            })?;
-            if (min..=max).contains(&size) {
-                return Ok(Value::Size(size));
-            }
-            let (min, max) = (format_size(min), format_size(max));
-            Err(whole(format!("{} is out of range; allowed is {min} to {max}", quote(text))))
-        }
-        Kind::Label => {
-            let text = found.as_str().ok_or_else(|| wrong("a name"))?;
-            if is_label(text) {
-                return Ok(Value::Text(text.to_owned()));
-            }
-            Err(whole(format!(
-                "{} is not a node name; write 1 to 63 lower-case letters, digits and -, e.g. {example}",
-                quote(text)
-            )))
-        }
+        Kind::Integer { min, max } => integer(written, min, max),
+        Kind::Number { min, max } => number(written, min, max),
+        Kind::Choice(words) => choice(written, words),
+        Kind::Duration { min, max } => duration(written, min, max),
+        Kind::Size { min, max } => size(written, min, max),
+        Kind::Label => label(written),
         Kind::Path => {
-            let text = found.as_str().ok_or_else(|| wrong("an absolute path"))?;
+            let text = written.text("an absolute path")?;
             path(text, text, example).map(|()| Value::Text(text.to_owned()))
         }
-        Kind::Socket => {
-            let text = found.as_str().ok_or_else(|| wrong("the address of a socket"))?;
-            let Some(socket) = text.strip_prefix("unix://") else {
-                return Err(whole(format!(
-                    "{} is not a local socket; write unix:// and its path, e.g. {example}",
-                    quote(text)
-                )));
-            };
-            path(socket, text, example).map(|()| Value::Text(text.to_owned()))
-        }
-        Kind::Addresses { empty } => {
-            let what = "a list of addresses";
-            let addresses = list(found, raw, what, example, |text| {
-                text.parse::<SocketAddr>().map_err(|_| {
-                    format!(
-                        "{} is not an address with a port; write e.g. \"127.0.0.1:1443\"",
-                        quote(text)
-                    )
-                })
-            })?;
-            if addresses.is_empty() && !empty {
-                return Err(whole(format!("is empty; write {what}, e.g. {example}")));
-            }
-            Ok(Value::Addresses(addresses))
-        }
-        Kind::Domains => list(found, raw, "a list of DNS names", example, |text| {
-            let bare = text.strip_prefix("*.").unwrap_or(text);
-            let is_ip = text.parse::<IpAddr>().is_ok();
-            if !is_ip && text.len() <= 253 && bare.split('.').all(|l| is_label(&l.to_lowercase())) {
-                Ok(text.to_ascii_lowercase())
-            } else {
-                let more = if is_ip { " (addresses belong in node.ips)" } else { "" };
-                Err(format!(
-                    "{} is not a DNS name{more}; write e.g. \"node-1.example.com\"",
-                    quote(text)
-                ))
-            }
-        })
-        .map(Value::Texts),
-        Kind::Ips => list(found, raw, "a list of IP addresses", example, |text| {
-            let ip = text.parse::<IpAddr>().map_err(|_| {
-                format!(
-                    "{} is not an IP address; write e.g. \"192.0.2.10\" or \"2001:db8::10\"",
-                    quote(text)
-                )
-            })?;
-            if ip.is_unspecified() || ip.is_multicast() {
-                return Err(format!(
-                    "{} is not the address of one machine; write e.g. \"192.0.2.10\"",
-                    quote(text)
-                ));
-            }
-            Ok(ip.to_string())
-        })
-        .map(Value::Texts),
+        Kind::Socket => socket(written),
+        Kind::Addresses { empty } => addresses(written, empty),
+        Kind::Domains => list(written, "a list of DNS names", domain).map(Value::Texts),
+        Kind::Ips => list(written, "a list of IP addresses", ip).map(Value::Texts),
         Kind::Labels => {
-            let table = found.as_table().ok_or_else(|| wrong("a table of names with text"))?;
+            let what = "a table of names with text";
+            let table = found.as_table().ok_or_else(|| written.wrong(what))?;
             labels(table, example).map(Value::Map)
         }
     }
@@ -203,20 +89,160 @@ pub(crate) fn shorten(raw: &str) -> String {
     line.chars().take(MOST).chain(" ...".chars()).collect()
 }
 
+fn out_of_range(value: &str, min: impl Display, max: impl Display) -> Faults {
+    whole(format!("{value} is out of range; allowed is {min} to {max}"))
+}
+
 fn whole(message: String) -> Faults {
     vec![Fault { inside: String::new(), span: None, message }]
 }
 
+/// A value as found in the document.
+#[derive(Clone, Copy)]
+struct Written<'a> {
+    found: &'a DeValue<'a>,
+    raw: &'a str,
+    example: &'a str,
+}
+
+impl<'a> Written<'a> {
+    fn wrong(self, what: &str) -> Faults {
+        whole(wrong_type(self.found, self.raw, what, self.example))
+    }
+
+    fn text(self, what: &str) -> Result<&'a str, Faults> {
+        self.found.as_str().ok_or_else(|| self.wrong(what))
+    }
+}
+
+fn integer(written: Written<'_>, min: i64, max: i64) -> Result<Value, Faults> {
+    let found = written.found.as_integer().ok_or_else(|| written.wrong("a whole number"))?;
+    match i64::from_str_radix(found.as_str(), found.radix()) {
+        Ok(number) if (min..=max).contains(&number) => Ok(Value::Integer(number)),
+        _ if max == i64::MAX => {
+            Err(whole(format!("{} is out of range; allowed is {min} or more", written.raw)))
+        }
+        _ => Err(out_of_range(written.raw, min, max)),
+    }
+}
+
+fn number(written: Written<'_>, min: f64, max: f64) -> Result<Value, Faults> {
+    let number = match written.found {
+        DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64),
+        DeValue::Float(n) => n.as_str().parse().ok(),
+        _ => return Err(written.wrong("a number")),
+    };
+    match number {
+        Some(number) if (min..=max).contains(&number) => Ok(Value::Number(number)),
+        _ => Err(out_of_range(written.raw, min, max)),
+    }
+}
+
+fn choice(written: Written<'_>, words: &[&str]) -> Result<Value, Faults> {
+    let allowed = words.iter().map(|w| quote(w)).collect::<Vec<_>>().join(", ");
+    let what = format!("one of {allowed}");
+    let Some(text) = written.found.as_str() else {
+        return Err(whole(wrong_type(written.found, written.raw, &what, "")));
+    };
+    if words.contains(&text) {
+        return Ok(Value::Text(text.to_owned()));
+    }
+    Err(whole(format!("{} is not known; write {what}", quote(text))))
+}
+
+fn duration(written: Written<'_>, min: Duration, max: Duration) -> Result<Value, Faults> {
+    let text = written.text("a duration with its unit")?;
+    match parse_duration(text) {
+        Some(duration) if (min..=max).contains(&duration) => Ok(Value::Duration(duration)),
+        Some(_) => Err(out_of_range(&quote(text), format_duration(min), format_duration(max))),
+        None => Err(whole(format!(
+            "{} is not a duration; write a whole number and ms, s, m, h or d, e.g. {}",
+            quote(text),
+            written.example
+        ))),
+    }
+}
+
+fn size(written: Written<'_>, min: u64, max: u64) -> Result<Value, Faults> {
+    let text = written.text("a size with its unit")?;
+    match parse_size(text) {
+        Some(size) if (min..=max).contains(&size) => Ok(Value::Size(size)),
+        Some(_) => Err(out_of_range(&quote(text), format_size(min), format_size(max))),
+        None => Err(whole(format!(
+            "{} is not a size; write a whole number and B, KiB, MiB, GiB, kB, MB or GB, e.g. {}",
+            quote(text),
+            written.example
+        ))),
+    }
+}
+
+fn label(written: Written<'_>) -> Result<Value, Faults> {
+    let text = written.text("a name")?;
+    if is_label(text) {
+        return Ok(Value::Text(text.to_owned()));
+    }
+    Err(whole(format!(
+        "{} is not a node name; write 1 to 63 lower-case letters, digits and -, e.g. {}",
+        quote(text),
+        written.example
+    )))
+}
+
+fn socket(written: Written<'_>) -> Result<Value, Faults> {
+    let text = written.text("the address of a socket")?;
+    let Some(socket) = text.strip_prefix("unix://") else {
+        return Err(whole(format!(
+            "{} is not a local socket; write unix:// and its path, e.g. {}",
+            quote(text),
+            written.example
+        )));
+    };
+    path(socket, text, written.example).map(|()| Value::Text(text.to_owned()))
+}
+
+fn addresses(written: Written<'_>, empty: bool) -> Result<Value, Faults> {
+    let what = "a list of addresses";
+    let addresses = list(written, what, |text| {
+        text.parse::<SocketAddr>().map_err(|_| {
+            format!("{} is not an address with a port; write e.g. \"127.0.0.1:1443\"", quote(text))
+        })
+    })?;
+    if addresses.is_empty() && !empty {
+        return Err(whole(format!("is empty; write {what}, e.g. {}", written.example)));
+    }
+    Ok(Value::Addresses(addresses))
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    let bare = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();
+    let is_ip = text.parse::<IpAddr>().is_ok();
+    if !is_ip && text.len() <= 253 && bare.split('.').all(is_label) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let more = if is_ip { " (addresses belong in node.ips)" } else { "" };
+    Err(format!("{} is not a DNS name{more}; write e.g. \"node-1.example.com\"", quote(text)))
+}
+
+fn ip(text: &str) -> Result<String, String> {
+    match text.parse::<IpAddr>() {
+        Ok(ip) if ip.is_unspecified() || ip.is_multicast() => Err(format!(
+            "{} is not the address of one machine; write e.g. \"192.0.2.10\"",
+            quote(text)
+        )),
+        Ok(ip) => Ok(ip.to_string()),
+        Err(_) => Err(format!(
+            "{} is not an IP address; write e.g. \"192.0.2.10\" or \"2001:db8::10\"",
+            quote(text)
+        )),
+    }
+}
+
 fn list<T>(
-    found: &DeValue<'_>,
-    raw: &str,
+    written: Written<'_>,
     what: &str,
-    example: &str,
     check: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Vec<T>, Faults> {
-    let Some(array) = found.as_array() else {
-        return Err(whole(wrong_type(found, raw, what, example)));
-    };
+    let array = written.found.as_array().ok_or_else(|| written.wrong(what))?;
     let mut good = Vec::new();
     let mut faults = Faults::new();
     for (index, item) in array.iter().enumerate() {
@@ -228,7 +254,7 @@ fn list<T>(
                 }
                 Err(message) => message,
             },
-            None => format!("only strings belong in this list, e.g. {example}"),
+            None => format!("only strings belong in this list, e.g. {}", written.example),
         };
         faults.push(Fault { inside: format!("[{index}]"), span: Some(item.span()), message });
     }

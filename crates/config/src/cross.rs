@@ -21,9 +21,15 @@ fn collisions(settings: &Settings, problems: &mut Vec<Problem>) {
         for (index, address) in settings.addresses(key).iter().enumerate() {
             let name = format!("{key}[{index}]");
             if let Some((other_name, other)) = taken.iter().find(|(_, a)| overlap(*a, *address)) {
+                let why = if other.ip() == address.ip() {
+                    ""
+                } else if address.is_ipv6() || other.is_ipv6() {
+                    " ([::] is every address, IPv4 included)"
+                } else {
+                    " (0.0.0.0 is every IPv4 address)"
+                };
                 let message = format!(
-                    "\"{address}\" collides with {other_name} \"{other}\"{}; use another port",
-                    if other.ip() == address.ip() { "" } else { ", which includes it" }
+                    "\"{address}\" collides with {other_name} \"{other}\"{why}; use another port"
                 );
                 problems.push(origin(settings, key).problem(name.clone(), message));
             }

@@ -187,8 +187,9 @@ fn as_toml(kind: Kind, text: &str) -> String {
     match kind {
         Kind::Integer { .. } | Kind::Number { .. } | Kind::Bool => trimmed.to_owned(),
         Kind::Addresses { .. } | Kind::Domains | Kind::Ips => {
-            let is_address = trimmed.starts_with('[') && !trimmed.starts_with("[\"");
-            if trimmed.starts_with('[') && !is_address || trimmed == "[]" {
+            // `["a"]` is TOML, `[::1]:80` an address.
+            let inside = trimmed.strip_prefix('[').map(str::trim_start);
+            if inside.is_some_and(|inside| inside.starts_with(['"', '\'', ']'])) {
                 return trimmed.to_owned();
             }
             let items: Vec<String> =

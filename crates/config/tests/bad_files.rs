@@ -45,7 +45,11 @@ fn every_mistake_has_its_message() {
         ),
         (
             "[api]\nlisten = [\"0.0.0.0:1443\", \"127.0.0.1:1443\"]",
-            "smr.toml:2:10: api.listen[1]: \"127.0.0.1:1443\" collides with api.listen[0] \"0.0.0.0:1443\", which includes it; use another port",
+            "smr.toml:2:10: api.listen[1]: \"127.0.0.1:1443\" collides with api.listen[0] \"0.0.0.0:1443\" (0.0.0.0 is every IPv4 address); use another port",
+        ),
+        (
+            "[api]\nlisten = [\"0.0.0.0:1443\", \"[::]:1443\"]",
+            "smr.toml:2:10: api.listen[1]: \"[::]:1443\" collides with api.listen[0] \"0.0.0.0:1443\" ([::] is every address, IPv4 included); use another port",
         ),
         (
             "[telemetry]\nlisten = [\"127.0.0.1:1443\"]",

@@ -91,7 +91,10 @@ impl Context {
             api_url: self.api_url.clone(),
             credentials: FileCredentials {
                 bundle: Zeroizing::new(self.bundle.expose_secret().to_owned()),
-                ..FileCredentials::default()
+                private_key: Some(Map::new()),
+                cert: Some(Map::new()),
+                ca: Some(Map::new()),
+                user: None,
             },
         };
         Zeroizing::new(serde_json::to_vec(&file).expect("strings and empty maps are JSON"))
@@ -126,14 +129,14 @@ struct File {
     credentials: FileCredentials,
 }
 
-#[derive(Serialize, Deserialize, Default)]
+#[derive(Serialize, Deserialize)]
 struct FileCredentials {
     #[serde(rename = "PrivateKey", default)]
-    private_key: Map<String, Value>,
+    private_key: Option<Map<String, Value>>,
     #[serde(rename = "Cert", default)]
-    cert: Map<String, Value>,
+    cert: Option<Map<String, Value>>,
     #[serde(rename = "Ca", default)]
-    ca: Map<String, Value>,
+    ca: Option<Map<String, Value>>,
     #[serde(rename = "CertBundle", with = "secret_text")]
     bundle: Zeroizing<String>,
     #[serde(rename = "User", default)]

@@ -184,6 +184,11 @@ impl Credentials {
         })
     }
 
+    /// Whether a new certificate is needed and would live longer than this one.
+    pub(crate) fn is_due(&self, authority: &Authority, now: Timestamp) -> bool {
+        now >= self.renew_at() && self.validity.not_after < authority.validity().not_after
+    }
+
     /// Whether the certificate names exactly the subject, with all its addresses.
     fn is_for(&self, subject: &Subject) -> bool {
         if self.identity.name != subject.name() || self.identity.role != subject.role() {
@@ -228,7 +233,7 @@ pub fn node_credentials(
     if let Some(credentials) = Credentials::load(path)?
         && credentials.is_for(subject)
         && credentials.is_from(authority, now)
-        && now < credentials.renew_at()
+        && !credentials.is_due(authority, now)
     {
         return Ok((credentials, NodeOutcome::Kept));
     }

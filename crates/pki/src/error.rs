@@ -25,6 +25,14 @@ pub enum PkiError {
         /// Why, according to the operating system.
         source: io::Error,
     },
+    /// A private file that others can read and whose mode cannot be changed.
+    #[error("`{}` is private but open to others, and its mode cannot be changed", path.display())]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
+        /// Why, according to the operating system.
+        source: io::Error,
+    },
     /// One half of the authority is there, the other is not.
     #[error("`{}` exists but `{}` is missing", present.display(), missing.display())]
     Incomplete {
@@ -148,12 +156,15 @@ impl PkiError {
                 io::ErrorKind::StorageFull => Some("free space on that disk".to_owned()),
                 _ => None,
             },
+            Self::OpenToOthers { path, .. } => {
+                Some(format!("run `chmod 600 {}` as its owner", path.display()))
+            }
             Self::Incomplete { missing, .. } => {
                 Some(format!("restore `{}` from a backup of this node", missing.display()))
             }
-            Self::Damaged { .. } | Self::KeyMismatch { .. } => {
-                Some("restore the file from a backup, or remove it to have it made anew".to_owned())
-            }
+            Self::Damaged { .. } | Self::KeyMismatch { .. } => Some(
+                "restore it from a backup of this node, or import the context again".to_owned(),
+            ),
             Self::Expired { .. } | Self::OtherAuthority { .. } => Some(
                 "export a fresh context on a node with `smrctl context export` and import it here"
                     .to_owned(),

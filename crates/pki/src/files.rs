@@ -66,7 +66,7 @@ pub fn read_private(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, PkiError>
     if metadata.permissions().mode() & 0o077 != 0 && metadata.is_file() {
         tracing::warn!(path = %path.display(), "private file was open to others, closing it");
         file.set_permissions(Permissions::from_mode(0o600))
-            .map_err(|source| PkiError::Write { path: path.to_owned(), source })?;
+            .map_err(|source| PkiError::OpenToOthers { path: path.to_owned(), source })?;
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
     file.read_to_end(&mut bytes).map_err(failed)?;

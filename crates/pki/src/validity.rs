@@ -8,7 +8,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// Certificates start this much in the past, so that a peer whose clock is a little behind
 /// accepts a fresh one.
-pub(crate) const CLOCK_SKEW: Duration = Duration::from_mins(5);
+const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// How long new certificates live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,10 @@ pub struct Validity {
 impl Validity {
     /// A period from shortly before `now` (clocks differ) to `now + lifetime`.
     pub(crate) fn starting(now: Timestamp, lifetime: Duration) -> Self {
+        // Of a very short life the head start is a part, so that it is not due at once.
+        let skew = CLOCK_SKEW.min(lifetime / 10);
         Self {
-            not_before: now.checked_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN),
+            not_before: now.checked_sub(skew).unwrap_or(Timestamp::MIN),
             not_after: now.checked_add(lifetime).unwrap_or(Timestamp::MAX),
         }
     }
@@ -67,6 +69,15 @@ pub fn renew_at(not_before: Timestamp, not_after: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn certificates_start_a_little_in_the_past_and_short_ones_are_not_due_at_once() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let long = Validity::starting(now, DAY);
+        assert_eq!(long.not_before, now.checked_sub(CLOCK_SKEW).unwrap());
+        let short = Validity::starting(now, Duration::from_secs(10));
+        assert!(now < short.renew_at() && short.renew_at() < short.not_after);
+    }
 
     #[test]
     fn renewal_is_at_two_thirds_of_life() {

@@ -115,6 +115,8 @@ fn the_nodes_certificate_is_kept_until_it_is_due_or_no_longer_fits() {
     assert_eq!(visit(&other, &two, at(20)).1, NodeOutcome::Issued, "another authority");
     let (last, _) = visit(&authority, &two, at(90));
     assert_eq!(last.validity().not_after, authority.validity().not_after);
+    let (_, outcome) = visit(&authority, &two, at(99));
+    assert_eq!(outcome, NodeOutcome::Kept, "a new one would not live longer");
 }
 
 #[test]

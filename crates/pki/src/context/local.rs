@@ -88,7 +88,7 @@ fn is_usable(
         && identity.name == admin.user
         && identity.role == Role::Admin
         && credentials.is_from(authority, now)
-        && now < credentials.renew_at()
+        && !credentials.is_due(authority, now)
 }
 
 #[cfg(test)]
