@@ -10,6 +10,8 @@ use std::{
 /// Storage changes by storage key: `Some` writes, `None` removes.
 pub type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
+type Change = Option<Vec<u8>>;
+
 /// A plain map as storage, for tests and simulation.
 pub type MemoryView = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -55,7 +57,7 @@ pub struct Overlay<'v, V> {
     base: &'v V,
     changes: Changes,
     /// What the touched entries of `changes` were before, newest last; used since the last mark.
-    undo: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
+    undo: Vec<(Vec<u8>, Option<Change>)>,
 }
 
 impl<'v, V: View> Overlay<'v, V> {

@@ -1,1 +1,46 @@
-//! Placeholder; being written.
+//! The replicated keyspace on disk: openraft and sled around `smr-state`.
+//!
+//! Start reading at [`Store`]. A write goes to the proposer, which gathers concurrent commands into one
+//! log entry; the entry is appended to the write-ahead log and synced by the log thread; once
+//! committed it is applied to sled and handed to the watches; then the writer gets its answer.
+//!
+//! Not here: the meaning of commands (`smr-state`), the network ([`Transport`] is given by the caller).
+//!
+//! Invariants: nothing is acknowledged before `fdatasync` of the log returned; sled is never the only
+//! copy of anything; damage and newer formats are reported with file and offset and change nothing.
+
+mod applied;
+mod backup;
+mod batch;
+mod dir;
+mod error;
+mod housekeeping;
+mod hub;
+mod leases;
+mod log_storage;
+mod open;
+mod options;
+mod proposer;
+mod snapshots;
+mod state_machine;
+mod status;
+mod store;
+mod transport;
+mod wal;
+mod watch;
+
+pub use backup::{BackupInfo, restore_backup, restore_backup_as, verify_backup};
+pub use error::{BackupError, Error, OpenError};
+pub use options::Options;
+pub use smr_state::{
+    CmpOp, Command, Compare, Event, EventKind, KeyRange, KeyValue, Lease, LeaseId, Op, OpResponse,
+    Put, RangeOutcome, RangeQuery, Refusal, Response, Revision, Sort, SortOrder, SortTarget,
+    Target, Txn, TxnOutcome,
+};
+pub use status::StoreStatus;
+pub use store::Store;
+pub use transport::{Member, NoPeers, Rpc, RpcKind, Transport, TransportError};
+pub use watch::{Watch, WatchBatch};
+
+/// Identity of a member of the cluster: small, stable, never reused.
+pub type NodeId = u64;

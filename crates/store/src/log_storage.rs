@@ -1,0 +1,98 @@
+//! The write-ahead log as openraft wants to see it.
+
+use std::{fmt::Debug, io, ops::RangeBounds, sync::Arc};
+
+use openraft::{
+    LogState, OptionalSend, RaftLogReader, StorageIOError,
+    storage::{LogFlushed, RaftLogStorage},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    batch::{Entry, LogId, StorageError, TypeConfig, Vote},
+    wal::Wal,
+};
+
+/// Cheap handle; openraft holds one for writing and hands others to its readers.
+#[derive(Debug, Clone)]
+pub(crate) struct LogStorage(pub(crate) Arc<Wal>);
+
+impl LogStorage {
+    /// Runs a log operation and waits until it is durable.
+    async fn durable(
+        &self,
+        start: impl FnOnce(&Wal, Box<dyn FnOnce(io::Result<()>) + Send>),
+    ) -> io::Result<()> {
+        let (answer, durable) = oneshot::channel();
+        start(
+            &self.0,
+            Box::new(move |result| {
+                let _ = answer.send(result);
+            }),
+        );
+        durable.await.unwrap_or_else(|_| Err(io::Error::other("the log is closed")))
+    }
+}
+
+impl RaftLogReader<TypeConfig> for LogStorage {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry>, StorageError> {
+        self.0.entries(range).map_err(|error| StorageIOError::read_logs(&error).into())
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStorage {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError> {
+        let (last_purged_log_id, last_log_id) = self.0.ends();
+        Ok(LogState { last_purged_log_id, last_log_id })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
+        let result = self.durable(|wal, done| wal.save_vote(*vote, done)).await;
+        result.map_err(|error| StorageIOError::write_vote(&error).into())
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
+        Ok(self.0.vote())
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
+        self.0.set_committed(committed);
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
+        Ok(self.0.committed())
+    }
+
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: LogFlushed<TypeConfig>,
+    ) -> Result<(), StorageError>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        self.0.append(entries, Box::new(move |result| callback.log_io_completed(result)));
+        Ok(())
+    }
+
+    async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        let result = self.durable(|wal, done| wal.truncate(log_id.index, done)).await;
+        result.map_err(|error| StorageIOError::write_logs(&error).into())
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        let result = self.durable(|wal, done| wal.purge(log_id, done)).await;
+        result.map_err(|error| StorageIOError::write_logs(&error).into())
+    }
+}

@@ -1,0 +1,209 @@
+//! Snapshot files: written aside, synced, renamed; the newest one and the log rebuild everything.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, BufWriter, Read},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use serde::{Deserialize, Serialize};
+use smr_state::{SnapshotError, SnapshotReader, SnapshotWriter};
+
+use crate::{
+    OpenError,
+    applied::{Applied, Fault, Frozen, Marker},
+    batch::SnapshotMeta,
+    dir::{create_file, rename_durably, sync_dir},
+};
+
+/// Header of a snapshot file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SnapshotHeader {
+    pub(crate) meta: SnapshotMeta,
+    pub(crate) revision: u64,
+}
+
+/// Why a snapshot could not be made or loaded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SnapshotFault {
+    #[error("cannot use `{file}`")]
+    File { file: PathBuf, source: io::Error },
+    #[error("`{file}` is not usable")]
+    Content { file: PathBuf, source: SnapshotError },
+    #[error("`{file}` has an unknown header")]
+    Header { file: PathBuf },
+    #[error(transparent)]
+    State(#[from] Fault),
+    #[error("cannot write a snapshot")]
+    Write(#[from] io::Error),
+}
+
+/// The snapshot directory. Only the newest snapshot is kept.
+#[derive(Debug)]
+pub(crate) struct Snapshots {
+    dir: PathBuf,
+    current: Mutex<Option<(SnapshotMeta, PathBuf)>>,
+    temporary: AtomicU64,
+}
+
+impl Snapshots {
+    /// Finds the newest snapshot and removes leftovers of interrupted writes.
+    pub(crate) fn open(dir: &Path) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Io { file: dir.to_owned(), source };
+        let mut newest: Option<PathBuf> = None;
+        for entry in fs::read_dir(dir).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("tmp") => fs::remove_file(&path).map_err(failed)?,
+                Some("snap") => newest = newest.max(Some(path)),
+                _ => {}
+            }
+        }
+        let current = newest
+            .map(|path| match read_header(&path) {
+                Ok(header) => Ok((header.meta, path)),
+                Err(fault) => Err(open_error(fault)),
+            })
+            .transpose()?;
+        Ok(Self { dir: dir.to_owned(), current: Mutex::new(current), temporary: AtomicU64::new(0) })
+    }
+
+    /// The newest snapshot.
+    pub(crate) fn current(&self) -> Option<(SnapshotMeta, PathBuf)> {
+        self.lock().clone()
+    }
+
+    /// Path for a file that is being written.
+    pub(crate) fn temporary(&self) -> PathBuf {
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        self.dir.join(format!("{}-{number}.tmp", std::process::id()))
+    }
+
+    /// Writes a frozen view as the newest snapshot.
+    pub(crate) fn save(&self, frozen: &Frozen) -> Result<(SnapshotMeta, PathBuf), SnapshotFault> {
+        let marker = &frozen.head.marker;
+        let index = marker.last_applied.map_or(0, |id| id.index);
+        let term = marker.last_applied.map_or(0, |id| id.leader_id.term);
+        let meta = SnapshotMeta {
+            last_log_id: marker.last_applied,
+            last_membership: marker.membership.clone(),
+            snapshot_id: format!("{term}-{index}-{}", frozen.head.meta.revision),
+        };
+        let header = SnapshotHeader { meta: meta.clone(), revision: frozen.head.meta.revision };
+        let temporary = self.temporary();
+        let result = write_file(&temporary, &header, frozen);
+        if result.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        result?;
+        let path = self.adopt(&meta, &temporary)?;
+        Ok((meta, path))
+    }
+
+    /// Makes a complete, synced file the newest snapshot.
+    pub(crate) fn adopt(
+        &self,
+        meta: &SnapshotMeta,
+        temporary: &Path,
+    ) -> Result<PathBuf, SnapshotFault> {
+        let index = meta.last_log_id.map_or(0, |id| id.index);
+        let term = meta.last_log_id.map_or(0, |id| id.leader_id.term);
+        let path = self.dir.join(format!("{index:020}-{term:020}.snap"));
+        rename_durably(temporary, &path)?;
+        let old = self.lock().replace((meta.clone(), path.clone()));
+        if let Some((_, old)) = old
+            && old != path
+        {
+            fs::remove_file(&old)?;
+            sync_dir(&self.dir)?;
+        }
+        Ok(path)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(SnapshotMeta, PathBuf)>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Replaces the applied state by a snapshot file.
+pub(crate) fn load(applied: &Applied, path: &Path) -> Result<SnapshotHeader, SnapshotFault> {
+    let mut reader = open_reader(path)?;
+    let header = decode_header(path, reader.header())?;
+    let marker = Marker {
+        last_applied: header.meta.last_log_id,
+        membership: header.meta.last_membership.clone(),
+        revision: header.revision,
+    };
+    applied.replace(marker, || match reader.next_entry() {
+        Ok(entry) => Ok(entry.map(|(key, value)| (key.to_vec(), value.to_vec()))),
+        Err(source) => Err(SnapshotFault::Content { file: path.to_owned(), source }),
+    })?;
+    Ok(header)
+}
+
+/// Reads a whole snapshot stream and checks every checksum in it.
+pub(crate) fn verify(path: &Path) -> Result<SnapshotHeader, SnapshotFault> {
+    let mut reader = open_reader(path)?;
+    let header = decode_header(path, reader.header())?;
+    loop {
+        match reader.next_entry() {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(header),
+            Err(source) => return Err(SnapshotFault::Content { file: path.to_owned(), source }),
+        }
+    }
+}
+
+pub(crate) fn open_error(fault: SnapshotFault) -> OpenError {
+    match fault {
+        SnapshotFault::File { file, source } => OpenError::Io { file, source },
+        SnapshotFault::Content { file, source: SnapshotError::Newer { found, supported } } => {
+            OpenError::NewerFormat { file, found, supported }
+        }
+        SnapshotFault::Content { file, source: SnapshotError::Damaged { offset } } => {
+            OpenError::Damaged { file, offset, what: "checksum of the snapshot does not match" }
+        }
+        SnapshotFault::Content { file, source: SnapshotError::Io { source } } => {
+            OpenError::Io { file, source }
+        }
+        SnapshotFault::Content { file, .. } | SnapshotFault::Header { file } => {
+            OpenError::Damaged { file, offset: 0, what: "not a snapshot of this product" }
+        }
+        SnapshotFault::State(source) => {
+            OpenError::State { dir: PathBuf::new(), source: source.into() }
+        }
+        SnapshotFault::Write(source) => OpenError::Io { file: PathBuf::new(), source },
+    }
+}
+
+fn read_header(path: &Path) -> Result<SnapshotHeader, SnapshotFault> {
+    decode_header(path, open_reader(path)?.header())
+}
+
+fn decode_header(path: &Path, bytes: &[u8]) -> Result<SnapshotHeader, SnapshotFault> {
+    postcard::from_bytes(bytes).map_err(|_| SnapshotFault::Header { file: path.to_owned() })
+}
+
+fn open_reader(path: &Path) -> Result<SnapshotReader<impl Read + use<>>, SnapshotFault> {
+    let file =
+        File::open(path).map_err(|source| SnapshotFault::File { file: path.to_owned(), source })?;
+    SnapshotReader::new(BufReader::with_capacity(128 * 1024, file))
+        .map_err(|source| SnapshotFault::Content { file: path.to_owned(), source })
+}
+
+fn write_file(path: &Path, header: &SnapshotHeader, frozen: &Frozen) -> Result<(), SnapshotFault> {
+    let file = create_file(path, true)?;
+    let header = postcard::to_stdvec(header).expect("encoding into memory fails for no header");
+    let mut writer = SnapshotWriter::new(BufWriter::with_capacity(128 * 1024, file), &header)?;
+    frozen.for_each::<SnapshotFault>(|key, value| Ok(writer.entry(key, value)?))?;
+    let file = writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    Ok(())
+}
+
+/// The newest snapshots, shared between the state machine and its builders.
+pub(crate) type SharedSnapshots = Arc<Snapshots>;

@@ -1,0 +1,410 @@
+//! The store: what the rest of the product sees.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use openraft::{
+    BasicNode, ServerState, SnapshotPolicy,
+    error::{CheckIsLeaderError, ClientWriteError, ForwardToLeader, RaftError},
+};
+use smr_state::{
+    Command, KeyRange, KeyValue, Lease, LeaseId, Op, OpResponse, RangeOutcome, RangeQuery,
+    Response, Revision, Txn, TxnOutcome,
+};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    task::JoinSet,
+};
+
+use crate::{
+    BackupError, BackupInfo, Error, Member, NodeId, OpenError, Options, Rpc, StoreStatus, Watch,
+    applied::Applied,
+    backup,
+    batch::Raft,
+    dir::DataDir,
+    housekeeping::{self, Housekeeping},
+    hub::Hub,
+    leases,
+    log_storage::LogStorage,
+    open::{Disk, open_disk},
+    proposer::{self, Proposal, Space},
+    state_machine::StateMachine,
+    transport::{self, Network},
+    wal::Wal,
+};
+
+/// Proposals that wait; further writers wait for room.
+const WAITING_PROPOSALS: usize = 4096;
+
+/// The replicated keyspace. A cheap handle: clones share one store.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    node_id: NodeId,
+    raft: Raft,
+    dir: DataDir,
+    wal: Arc<Wal>,
+    applied: Arc<Applied>,
+    hub: Arc<Hub>,
+    proposals: mpsc::Sender<Proposal>,
+    /// Ends its tasks when the last handle is dropped.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Store {
+    /// Opens the store in `options.dir`, creating it when missing. Returns once everything that was
+    /// acknowledged before is readable; a sole voter leads by then.
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let consensus_error = |dir: &Path| {
+            let dir = dir.to_owned();
+            move |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Consensus {
+                dir,
+                source,
+            }
+        };
+        let failed = consensus_error(&options.dir);
+        let on_disk = options.clone();
+        let disk = match tokio::task::spawn_blocking(move || open_disk(&on_disk)).await {
+            Ok(disk) => disk?,
+            Err(join) => return Err(failed(join.into())),
+        };
+        let store = match Self::start(&options, disk).await {
+            Ok(store) => store,
+            Err(source) => return Err(failed(source)),
+        };
+        match store.settle(&options).await {
+            Ok(()) => Ok(store),
+            Err(source) => {
+                store.shutdown().await;
+                Err(consensus_error(&options.dir)(source))
+            }
+        }
+    }
+
+    /// Runs a transaction. Returns once it is durable on a quorum and applied here.
+    pub async fn txn(&self, txn: Txn) -> Result<TxnOutcome, Error> {
+        txn.validate()?;
+        match self.propose(Command::Txn(txn)).await? {
+            Response::Txn(outcome) => Ok(outcome),
+            Response::Lease(_) | Response::Done { .. } => Err(Error::BadMessage),
+        }
+    }
+
+    /// Writes one key and returns the revision of the write.
+    pub async fn put(
+        &self,
+        key: impl Into<String>,
+        value: impl Into<Vec<u8>>,
+    ) -> Result<Revision, Error> {
+        Ok(self.txn(Txn::new().then(Op::put(key, value))).await?.revision)
+    }
+
+    /// Removes one key; `None` when it did not exist.
+    pub async fn delete(&self, key: &str) -> Result<Option<Revision>, Error> {
+        let outcome = self.txn(Txn::new().then(Op::delete(key))).await?;
+        let removed =
+            matches!(outcome.responses.first(), Some(OpResponse::DeleteRange { deleted: 1.., .. }));
+        Ok(removed.then_some(outcome.revision))
+    }
+
+    /// Reads one key of the local copy.
+    pub fn get(&self, key: &str) -> Result<Option<KeyValue>, Error> {
+        self.0.applied.read(|view| smr_state::get(view, key))
+    }
+
+    /// Reads a range of the local copy, at the current or an older revision.
+    pub fn range(&self, query: &RangeQuery) -> Result<RangeOutcome, Error> {
+        self.0.applied.read(|view| smr_state::range(view, query))
+    }
+
+    /// Reads every key of the local copy that starts with `prefix`.
+    pub fn list(&self, prefix: &str) -> Result<RangeOutcome, Error> {
+        self.range(&RangeQuery::prefix(prefix))
+    }
+
+    /// Waits until the local copy has everything that was acknowledged anywhere before this call;
+    /// reads after it are linearizable. Only the leader can answer.
+    pub async fn barrier(&self) -> Result<Revision, Error> {
+        match self.0.raft.ensure_linearizable().await {
+            Ok(_) => Ok(self.revision()),
+            Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(ForwardToLeader {
+                leader_id,
+                ..
+            }))) => Err(Error::NotLeader { leader: leader_id }),
+            Err(RaftError::APIError(CheckIsLeaderError::QuorumNotEnough(_))) => {
+                Err(Error::NoQuorum)
+            }
+            Err(RaftError::Fatal(_)) => Err(Error::Stopped),
+        }
+    }
+
+    /// Current revision of the local copy.
+    pub fn revision(&self) -> Revision {
+        self.0.applied.head().meta.revision
+    }
+
+    /// Watches a range. `from` is the first revision wanted, history is replayed from there; `None`
+    /// wants only what happens after this call.
+    pub fn watch(&self, range: KeyRange, from: Option<Revision>) -> Result<Watch, Error> {
+        Watch::new(Arc::clone(&self.0.applied), Arc::clone(&self.0.hub), range, from)
+    }
+
+    /// Creates a lease that lives `ttl_seconds` unless renewed. Identity 0 lets the store choose.
+    pub async fn grant_lease(&self, id: LeaseId, ttl_seconds: u64) -> Result<Lease, Error> {
+        self.lease_command(Command::GrantLease { id, ttl_seconds }).await
+    }
+
+    /// Renews a lease: it lives its full time again from now.
+    pub async fn keep_alive(&self, id: LeaseId) -> Result<Lease, Error> {
+        self.lease_command(Command::KeepAlive { id }).await
+    }
+
+    /// Ends a lease and removes its keys; returns the revision afterwards.
+    pub async fn revoke_lease(&self, id: LeaseId) -> Result<Revision, Error> {
+        self.done_command(Command::RevokeLease { id }).await
+    }
+
+    /// One lease of the local copy, if it is alive.
+    pub fn lease(&self, id: LeaseId) -> Result<Option<Lease>, Error> {
+        self.0.applied.read(|view| smr_state::lease(view, id))
+    }
+
+    /// Every living lease of the local copy, by identity.
+    pub fn leases(&self) -> Result<Vec<Lease>, Error> {
+        self.0.applied.read(|view| smr_state::leases(view))
+    }
+
+    /// Drops history up to and including `revision`. Old history is also dropped automatically.
+    pub async fn compact(&self, revision: Revision) -> Result<(), Error> {
+        self.done_command(Command::Compact { revision }).await.map(|_| ())
+    }
+
+    /// Writes the keyspace as of one moment into one file while reads and writes go on.
+    pub async fn backup(&self, to: &Path) -> Result<BackupInfo, BackupError> {
+        backup::create(&self.0.applied, to).await
+    }
+
+    /// Whether this node leads.
+    pub fn is_leader(&self) -> bool {
+        self.0.raft.server_metrics().borrow().state == ServerState::Leader
+    }
+
+    /// The leader as far as this node knows.
+    pub fn leader(&self) -> Option<NodeId> {
+        self.0.raft.server_metrics().borrow().current_leader
+    }
+
+    /// State and counters.
+    pub fn status(&self) -> StoreStatus {
+        let metrics = self.0.raft.metrics().borrow().clone();
+        let head = self.0.applied.head();
+        let (syncs, appended, _) = self.0.wal.counters();
+        let membership = metrics.membership_config.membership();
+        StoreStatus {
+            node_id: self.0.node_id,
+            leader: metrics.current_leader,
+            term: metrics.current_term,
+            revision: head.meta.revision,
+            compacted: head.meta.compacted,
+            last_log_index: metrics.last_log_index.unwrap_or(0),
+            applied_index: head.marker.last_applied.map_or(0, |id| id.index),
+            snapshot_index: metrics.snapshot.map_or(0, |id| id.index),
+            syncs,
+            appended,
+            voters: membership.voter_ids().collect(),
+            learners: membership.learner_ids().collect(),
+            watches: self.0.hub.len(),
+        }
+    }
+
+    /// Answers a message that the transport of another member brought.
+    pub async fn handle(&self, rpc: Rpc) -> Result<Vec<u8>, Error> {
+        transport::handle(&self.0.raft, rpc).await
+    }
+
+    /// Adds a member without a vote and brings it up to date. Only the leader can.
+    pub async fn add_learner(&self, member: Member) -> Result<(), Error> {
+        let node = BasicNode { addr: member.address };
+        let added = self.0.raft.add_learner(member.id, node, true).await;
+        added.map(|_| ()).map_err(|error| write_error(&error))
+    }
+
+    /// Makes exactly these members voters; they must be members already. Former voters that are not
+    /// named stay as learners. Only the leader can.
+    pub async fn set_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), Error> {
+        let changed = self.0.raft.change_membership(voters, true).await;
+        changed.map(|_| ()).map_err(|error| write_error(&error))
+    }
+
+    /// Makes a snapshot now and cuts the log behind it.
+    pub async fn snapshot(&self) -> Result<(), Error> {
+        self.0.raft.trigger().snapshot().await.map_err(|_| Error::Stopped)
+    }
+
+    /// Stops: finishes what is being written, ends watches, closes the files, frees the directory.
+    /// Later calls on any handle answer [`Error::Stopped`].
+    pub async fn shutdown(&self) {
+        // Ends in error only when the core was stopped or panicked before: closing goes on anyway.
+        if let Err(error) = self.0.raft.shutdown().await {
+            tracing::warn!(error = %error, "consensus was stopped already");
+        }
+        self.0.hub.close();
+        let inner = Arc::clone(&self.0);
+        let closed = tokio::task::spawn_blocking(move || {
+            inner.wal.close();
+            inner.applied.close();
+            inner.dir.unlock();
+        });
+        if closed.await.is_err() {
+            tracing::warn!("closing the store panicked");
+        }
+    }
+
+    async fn start(
+        options: &Options,
+        disk: Disk,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let Disk { dir, wal, snapshots, applied } = disk;
+        let hub = Arc::new(Hub::new(applied.head().meta.revision));
+        let lease_changes = Arc::new(Notify::new());
+        let election = u64::try_from(options.election_timeout.as_millis())?.max(2);
+        let config = openraft::Config {
+            cluster_name: "smr".to_owned(),
+            heartbeat_interval: u64::try_from(options.heartbeat.as_millis())?.max(1),
+            election_timeout_min: election,
+            election_timeout_max: election * 2,
+            install_snapshot_timeout: 10_000,
+            max_payload_entries: 64,
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: options.keep_entries,
+            ..openraft::Config::default()
+        };
+        let house = Arc::new(Housekeeping::new(options, &wal, &snapshots));
+        let state_machine = StateMachine {
+            applied: Arc::clone(&applied),
+            snapshots,
+            hub: Arc::clone(&hub),
+            leases: Arc::clone(&lease_changes),
+            house: Arc::clone(&house),
+        };
+        let raft = Raft::new(
+            options.node_id,
+            Arc::new(config.validate()?),
+            Network(Arc::clone(&options.transport)),
+            LogStorage(Arc::clone(&wal)),
+            state_machine,
+        )
+        .await?;
+        let (proposals, inbox) = mpsc::channel(WAITING_PROPOSALS);
+        let space = Space {
+            dir: options.dir.clone(),
+            min_free_bytes: options.min_free_bytes,
+            wal: Arc::clone(&wal),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(proposer::run(raft.clone(), space, inbox));
+        tasks.spawn(leases::run(
+            raft.server_metrics(),
+            Arc::clone(&applied),
+            lease_changes,
+            proposals.downgrade(),
+        ));
+        tasks.spawn(housekeeping::run(
+            raft.clone(),
+            Arc::clone(&applied),
+            house,
+            proposals.downgrade(),
+        ));
+        let inner = Inner {
+            node_id: options.node_id,
+            raft,
+            dir,
+            wal,
+            applied,
+            hub,
+            proposals,
+            tasks: Mutex::new(tasks),
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Founds the cluster if there is none; a sole voter waits until it leads.
+    async fn settle(
+        &self,
+        options: &Options,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let raft = &self.0.raft;
+        if options.bootstrap && !raft.is_initialized().await? {
+            let node = BasicNode { addr: options.address.clone() };
+            raft.initialize(BTreeMap::from([(options.node_id, node)])).await?;
+        }
+        let mut metrics = raft.server_metrics();
+        let node_id = options.node_id;
+        let alone = raft
+            .with_raft_state(move |state| {
+                let mut voters = state.membership_state.effective().voter_ids();
+                voters.next() == Some(node_id) && voters.next().is_none()
+            })
+            .await?;
+        if !alone {
+            return Ok(());
+        }
+        if metrics.borrow_and_update().state != ServerState::Leader {
+            // Nobody else could win: no reason to wait for the election timeout.
+            raft.trigger().elect().await?;
+        }
+        while metrics.borrow_and_update().state != ServerState::Leader {
+            metrics.changed().await?;
+        }
+        self.barrier().await?;
+        Ok(())
+    }
+
+    async fn propose(&self, command: Command) -> Result<Response, Error> {
+        let (answer, answered) = oneshot::channel();
+        let proposal = Proposal { command, answer };
+        self.0.proposals.send(proposal).await.map_err(|_| Error::Stopped)?;
+        answered.await.unwrap_or(Err(Error::Stopped))
+    }
+
+    async fn lease_command(&self, command: Command) -> Result<Lease, Error> {
+        match self.propose(command).await? {
+            Response::Lease(lease) => Ok(lease),
+            Response::Txn(_) | Response::Done { .. } => Err(Error::BadMessage),
+        }
+    }
+
+    async fn done_command(&self, command: Command) -> Result<Revision, Error> {
+        match self.propose(command).await? {
+            Response::Done { revision } => Ok(revision),
+            Response::Txn(_) | Response::Lease(_) => Err(Error::BadMessage),
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("node_id", &self.0.node_id).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+}
+
+fn write_error(error: &RaftError<u64, ClientWriteError<u64, BasicNode>>) -> Error {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(ForwardToLeader {
+            leader_id,
+            ..
+        })) => Error::NotLeader { leader: *leader_id },
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(_)) => Error::Membership,
+        RaftError::Fatal(_) => Error::Stopped,
+    }
+}

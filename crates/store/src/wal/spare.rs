@@ -1,0 +1,121 @@
+//! Allocates the next log file ahead of need, on its own thread.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    thread::JoinHandle,
+};
+
+use super::segment::{allocate_spare, segment_path, spare_path};
+use crate::dir::sync_dir;
+
+/// State of the file allocated ahead.
+#[derive(Debug, Default)]
+struct State {
+    ready: Option<File>,
+    /// Counts finished attempts, so that a waiter sees its own.
+    attempts: u64,
+    failure: Option<io::ErrorKind>,
+}
+
+/// Handle to the allocating thread.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    dir: PathBuf,
+    size: u64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// Work for the allocating thread.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Have a spare file ready.
+    Prepare,
+    /// A log file is not needed any more: reuse it as the spare or remove it.
+    Retire(u64),
+}
+
+impl Spare {
+    /// Starts the thread; it ends when the sender is dropped.
+    pub(crate) fn start(
+        dir: PathBuf,
+        size: u64,
+    ) -> io::Result<(Arc<Self>, mpsc::Sender<Job>, JoinHandle<()>)> {
+        let spare = Arc::new(Self { dir, size, state: Mutex::default(), changed: Condvar::new() });
+        let (jobs, inbox) = mpsc::channel::<Job>();
+        let worker = Arc::clone(&spare);
+        let thread = std::thread::Builder::new().name("smr-wal-spare".into()).spawn(move || {
+            for job in inbox {
+                match job {
+                    Job::Prepare => worker.prepare(),
+                    Job::Retire(sequence) => worker.retire(sequence),
+                }
+            }
+        })?;
+        Ok((spare, jobs, thread))
+    }
+
+    /// Whether a file is ready to be taken.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.lock().ready.is_some()
+    }
+
+    /// Takes the ready file, or allocates one here and now.
+    pub(crate) fn take(&self) -> io::Result<File> {
+        let ready = self.lock().ready.take();
+        ready.map_or_else(|| allocate_spare(&self.dir, self.size), Ok)
+    }
+
+    /// Number of finished attempts, to be handed to [`Spare::wait`].
+    pub(crate) fn attempts(&self) -> u64 {
+        self.lock().attempts
+    }
+
+    /// Waits until an attempt after `seen` finished or a file is ready.
+    pub(crate) fn wait(&self, seen: u64) -> Result<(), io::ErrorKind> {
+        let mut state = self.lock();
+        while state.ready.is_none() && state.attempts == seen {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        match (state.ready.is_some(), state.failure) {
+            (false, Some(kind)) => Err(kind),
+            _ => Ok(()),
+        }
+    }
+
+    fn prepare(&self) {
+        if !self.is_ready() {
+            let result = allocate_spare(&self.dir, self.size);
+            let mut state = self.lock();
+            state.failure = result.as_ref().err().map(io::Error::kind);
+            state.ready = result.ok();
+        }
+        self.lock().attempts += 1;
+        self.changed.notify_all();
+    }
+
+    fn retire(&self, sequence: u64) {
+        let path = segment_path(&self.dir, sequence);
+        let reusable =
+            !self.is_ready() && fs::metadata(&path).is_ok_and(|meta| meta.len() == self.size);
+        let result = if reusable {
+            // The salt of its next use makes the old content meaningless.
+            fs::rename(&path, spare_path(&self.dir))
+                .and_then(|()| crate::dir::create_file(&spare_path(&self.dir), false))
+                .map(|file| self.lock().ready = Some(file))
+        } else {
+            fs::remove_file(&path)
+        };
+        if let Err(error) = result.and_then(|()| sync_dir(&self.dir)) {
+            tracing::warn!(error = %error, file = %path.display(), "cannot retire a log file");
+        }
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
