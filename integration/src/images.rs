@@ -92,5 +92,19 @@ fn archive(recipe: &Recipe, stamp: &str, progress: &dyn Fn(&str)) -> Result<Path
     }
     built?;
     fs::rename(&unfinished, &tar)?;
+    remove_older(&images, recipe.name, &tar);
     Ok(tar)
+}
+
+/// Archives of earlier versions of a recipe are of no use to anyone.
+fn remove_older(images: &Path, name: &str, keep: &Path) {
+    for entry in fs::read_dir(images).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let stamp = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        if path != keep && stamp.is_some_and(|it| it.ends_with(".tar") && !it.contains('-')) {
+            // Another run may have removed it already.
+            let _ = fs::remove_file(path);
+        }
+    }
 }

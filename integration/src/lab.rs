@@ -10,7 +10,10 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -38,7 +41,7 @@ pub struct Lab {
     dir: PathBuf,
     /// Keeps the namespace while no dockerd runs.
     holder: Child,
-    dockerd: Option<Child>,
+    dockerd: Mutex<Option<Child>>,
     docker: Docker,
     group: Option<cpu::Group>,
 }
@@ -72,7 +75,7 @@ impl Lab {
         let holder = start_namespace(&dir)?;
         let docker = Docker::new(&dir.join("docker.sock"));
         let group = cpu::Group::create(&format!("smr-lab-{name}"));
-        let mut lab = Self { dir, holder, dockerd: None, docker, group };
+        let lab = Self { dir, holder, dockerd: Mutex::new(None), docker, group };
         lab.start_dockerd()?;
         lab.image("busybox")?;
         images::install_as(&lab.docker, "busybox", "busybox:latest", &|_| ())?;
@@ -102,13 +105,12 @@ impl Lab {
 
     /// A command inside the namespace; it dies with the thread that starts it.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command
-            .arg(format!("--net=/proc/{}/ns/net", self.holder.id()))
-            .args(["--", "setpriv", "--pdeathsig", "KILL", "--"])
-            .arg(program)
-            .stdin(Stdio::null());
-        command
+        in_namespace(self.namespace(), program)
+    }
+
+    /// Pid of the process that holds the namespace.
+    pub(crate) fn namespace(&self) -> u32 {
+        self.holder.id()
     }
 
     /// The docker command line client for this engine.
@@ -130,7 +132,7 @@ impl Lab {
     }
 
     /// Starts the engine and waits until it answers.
-    pub fn start_dockerd(&mut self) -> Result<()> {
+    pub fn start_dockerd(&self) -> Result<()> {
         let dir = self.dir.display();
         let log = self.dir.join("dockerd.log");
         let out = fs::File::options().create(true).append(true).open(&log)?;
@@ -153,13 +155,13 @@ impl Lab {
             ended => Err(format!("it ended: {ended:?}")),
         })
         .with_context(|| tail(&log))?;
-        self.dockerd = Some(child);
+        *self.running() = Some(child);
         Ok(())
     }
 
     /// Ends the engine in an orderly way, as a service manager does; it stops all containers.
-    pub fn stop_dockerd(&mut self) -> Result<()> {
-        let Some(mut child) = self.dockerd.take() else { return Ok(()) };
+    pub fn stop_dockerd(&self) -> Result<()> {
+        let Some(mut child) = self.running().take() else { return Ok(()) };
         process::signal(child.id(), "TERM")?;
         let ended = wait("dockerd to end", Duration::from_secs(30), || match child.try_wait() {
             Ok(Some(_)) => Ok(()),
@@ -174,8 +176,8 @@ impl Lab {
 
     /// Kills the engine without warning and waits until its containerd is gone too: a dockerd started
     /// before that would wait for it in vain.
-    pub fn kill_dockerd(&mut self) -> Result<()> {
-        let Some(mut child) = self.dockerd.take() else { return Ok(()) };
+    pub fn kill_dockerd(&self) -> Result<()> {
+        let Some(mut child) = self.running().take() else { return Ok(()) };
         child.kill()?;
         child.wait()?;
         let pid_file = self.dir.join("x/containerd/containerd.pid");
@@ -192,8 +194,12 @@ impl Lab {
         Ok(())
     }
 
-    fn shut_down(&mut self) -> Result<()> {
-        if self.dockerd.is_some() {
+    fn running(&self) -> MutexGuard<'_, Option<Child>> {
+        self.dockerd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shut_down(&self) -> Result<()> {
+        if self.running().is_some() {
             for container in self.docker.containers(&json!({}))? {
                 // Gone in the meantime is as good.
                 let _ = self.docker.remove(&container.id);
@@ -217,6 +223,17 @@ impl Drop for Lab {
         }
         remove(&self.dir);
     }
+}
+
+/// A command in the namespace of a process.
+pub(crate) fn in_namespace(holder: u32, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("nsenter");
+    command
+        .arg(format!("--net=/proc/{holder}/ns/net"))
+        .args(["--", "setpriv", "--pdeathsig", "KILL", "--"])
+        .arg(program)
+        .stdin(Stdio::null());
+    command
 }
 
 /// What this machine lacks for a lab.

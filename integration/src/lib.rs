@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stderr, reason = "a harness talks to the person who runs the tests")]
 
+mod client;
 pub mod cpu;
 pub mod docker;
 pub mod events;
@@ -18,8 +19,9 @@ pub mod process;
 mod ready;
 mod wait;
 
+pub use client::{Client, Output};
 pub use docker::Docker;
 pub use lab::Lab;
-pub use node::{Node, Output, smr_binary};
+pub use node::{Node, smr_binary};
 pub use ready::ReadySocket;
 pub use wait::wait;

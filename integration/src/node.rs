@@ -2,16 +2,17 @@
 
 use std::{
     fs,
+    ops::Deref,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::Child,
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use crate::{Lab, ReadySocket, docker::Container, process, ready::tail, wait};
+use crate::{Client, Lab, ReadySocket, docker::Container, process, ready::tail, wait};
 
 /// How long a node may take to be ready; the product promises half a second.
 const NODE_START: Duration = Duration::from_secs(30);
@@ -19,19 +20,17 @@ const NODE_START: Duration = Duration::from_secs(30);
 /// One node: folder, configuration, log, process. Its home is in the lab, so contexts are too.
 pub struct Node<'lab> {
     lab: &'lab Lab,
-    dir: PathBuf,
+    client: Client,
     child: Option<Child>,
 }
 
-/// What a command line printed, and how it ended.
-#[derive(Debug, Clone)]
-pub struct Output {
-    /// Exit code; -1 when it was killed.
-    pub code: i32,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
+impl Deref for Node<'_> {
+    type Target = Client;
+
+    /// Everything the client can do can be asked of the node.
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 /// The binary under test: `SMR_BIN`, or `smr` beside the folder of the running test.
@@ -78,7 +77,8 @@ impl<'lab> Node<'lab> {
             lab.docker().socket().display()
         );
         fs::write(dir.join("smr.toml"), config)?;
-        Ok(Self { lab, dir, child: None })
+        let client = Client::new(lab.namespace(), dir);
+        Ok(Self { lab, client, child: None })
     }
 
     /// Starts the node (again) and waits until it is ready.
@@ -86,13 +86,13 @@ impl<'lab> Node<'lab> {
         if self.child.is_some() {
             self.stop()?;
         }
-        let ready = ReadySocket::bind(&self.dir.join("ready"))?;
+        let ready = ReadySocket::bind(&self.dir().join("ready"))?;
         let log = self.log_path();
         let out = fs::File::options().create(true).append(true).open(&log)?;
         let mut child = self
             .program("smr")
             .args(["start", "--config"])
-            .arg(self.dir.join("smr.toml"))
+            .arg(self.dir().join("smr.toml"))
             .env("NOTIFY_SOCKET", ready.path())
             .stdout(out.try_clone()?)
             .stderr(out)
@@ -145,74 +145,9 @@ impl<'lab> Node<'lab> {
         Ok(())
     }
 
-    /// Folder with `smr.toml`, `smr.log`, `data` and `home`.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// Folder of the node's data.
     pub fn data_dir(&self) -> PathBuf {
-        self.dir.join("data")
-    }
-
-    /// Everything the node has logged.
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.dir.join("smr.log")
-    }
-
-    /// A command under one of the binary's names, in the lab, with the node's home.
-    pub fn program(&self, name: &str) -> Command {
-        let mut command = self.lab.command(self.dir.join("bin").join(name));
-        command
-            .env("HOME", self.dir.join("home"))
-            .env("NO_COLOR", "1")
-            .env_remove("SUDO_USER")
-            .env_remove("SMR_CONFIG")
-            .current_dir(&self.dir);
-        command
-    }
-
-    /// Runs `smrctl` with these arguments.
-    pub fn smrctl(&self, arguments: &[&str]) -> Result<Output> {
-        let output = self.program("smrctl").args(arguments).output()?;
-        Ok(Output {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
-    }
-
-    /// Runs `smrctl` and wants success; returns its standard output.
-    pub fn ok(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.smrctl(arguments)?;
-        if output.code != 0 {
-            bail!(
-                "smrctl {}: exit code {}: {}{}\nnode log:\n{}",
-                arguments.join(" "),
-                output.code,
-                output.stdout,
-                output.stderr,
-                tail(&self.log_path())
-            );
-        }
-        Ok(output.stdout)
-    }
-
-    /// Writes `yaml` to a file in the lab and returns its path.
-    pub fn file(&self, name: &str, yaml: &str) -> Result<String> {
-        let path = self.dir.join(name);
-        fs::write(&path, yaml)?;
-        Ok(path.to_string_lossy().into_owned())
-    }
-
-    /// Applies definitions and waits until all they describe is ready.
-    pub fn apply(&self, yaml: &str) -> Result<String> {
-        let path = self.file("apply.yaml", yaml)?;
-        self.ok(&["apply", &path, "--wait"])
+        self.dir().join("data")
     }
 
     /// Containers in the lab whose name begins with `prefix`, sorted by name.
@@ -247,7 +182,7 @@ impl<'lab> Node<'lab> {
 impl Drop for Node<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.kill() {
-            eprintln!("node `{}`: {error:#}", self.dir.display());
+            eprintln!("node `{}`: {error:#}", self.dir().display());
         }
     }
 }

@@ -69,6 +69,10 @@ pub(crate) fn test() -> Result<()> {
     };
     let binary = target.clone().unwrap_or_else(|| root().join("target")).join("debug/smr");
     tests.env("SMR_BIN", binary).env("SMR_LAB", "required");
+    if in_ci() && env::var_os("SMR_KILLS").is_none() {
+        // The full hundred is for a developer's patience; CI looks at every change.
+        tests.env("SMR_KILLS", "25");
+    }
     step("tests (unit, property, conformance, command line, real engine)", tests);
     step("documentation tests", make(&["test", "--workspace", "--doc", "--quiet"]));
 
@@ -90,10 +94,13 @@ fn target_dir() -> Option<PathBuf> {
     if let Some(dir) = given {
         return Some(root().join(dir));
     }
-    let ci = env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
-    let home = env::var_os("HOME").filter(|_| ci)?;
+    let home = env::var_os("HOME").filter(|_| in_ci())?;
     let dir = PathBuf::from(home).join(".cache/smr-target");
     std::fs::create_dir_all(&dir).ok().map(|()| dir)
+}
+
+fn in_ci() -> bool {
+    env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false")
 }
 
 fn has_nextest() -> bool {

@@ -47,7 +47,11 @@ pub const RECIPES: &[Recipe] = &[
         own: &[
             ("etc/nginx/nginx.conf", false, include_str!("nginx.conf")),
             ("usr/share/nginx/html/index.html", false, "it works\n"),
-            ("etc/nginx/conf.d/", false, ""),
+            (
+                "etc/nginx/conf.d/default.conf",
+                false,
+                "server { listen 80; root /usr/share/nginx/html; }\n",
+            ),
             ("var/lib/nginx/", false, ""),
             ("var/log/nginx/", false, ""),
         ],
@@ -86,6 +90,7 @@ pub const RECIPES: &[Recipe] = &[
             ("initdb/", false, ""),
         ],
         changes: &[
+            "ENV PAGER=cat",
             "ENTRYPOINT [\"/usr/local/bin/entrypoint\"]",
             "CMD [\"postgres\"]",
             "EXPOSE 5432",
@@ -97,7 +102,11 @@ pub const RECIPES: &[Recipe] = &[
         files: &["usr/lib/postgresql/*/bin/psql", "usr/bin/redis-cli"],
         links: &["usr/lib/postgresql/*/bin/psql"],
         own: &[("www/cgi-bin/", false, "")],
-        changes: &["CMD [\"httpd\", \"-f\", \"-p\", \"8080\", \"-h\", \"/www\"]", "EXPOSE 8080"],
+        changes: &[
+            "ENV PAGER=cat",
+            "CMD [\"httpd\", \"-f\", \"-p\", \"8080\", \"-h\", \"/www\"]",
+            "EXPOSE 8080",
+        ],
     },
 ];
 
