@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use smr_model::{Definition, ObjectKey, Owner};
-use smr_wire::{ApplyResponse, ApplyResult};
+use smr_wire::ApplyResponse;
 
 use crate::{Actor, Control, Error, documents::Documents, record::to_value};
 
@@ -44,7 +44,7 @@ impl Control {
         patch: &Value,
         dry_run: bool,
         actor: &Actor,
-    ) -> Result<ApplyResult, Error> {
+    ) -> Result<ApplyResponse, Error> {
         if !patch.is_object() {
             let hint = "send an object such as `{\"spec\": {\"replicas\": 2}}`";
             return Err(Error::invalid(key, "", "a patch must be a JSON object", hint));
@@ -53,14 +53,14 @@ impl Control {
         let stored = self.object(key).await?.ok_or_else(|| Error::NoObject { key: key.clone() })?;
         let mut value = to_value(&stored.definition);
         json_patch::merge(&mut value, patch);
-        let mut documents = Documents::from_value(&value, "patch")?;
-        let definition = documents.definitions.remove(0);
+        let Documents { mut definitions, warnings } = Documents::from_value(&value, "patch")?;
+        let definition = definitions.remove(0);
         if definition.key() != *key {
             let message = format!("a patch cannot make it `{}`", definition.key());
             let hint = "apply the new object and remove the old one";
             return Err(Error::invalid(key, "meta", message, hint));
         }
-        let (_, mut results) = self.propose(vec![definition], None, dry_run, actor).await?;
-        Ok(results.remove(0))
+        let (revision, results) = self.propose(vec![definition], None, dry_run, actor).await?;
+        Ok(ApplyResponse { revision, results, warnings })
     }
 }

@@ -30,18 +30,18 @@ pub(crate) fn follow<F>(
     range: KeyRange,
     from: Revision,
     translate: F,
-) -> Items
+) -> Result<Items, Error>
 where
     F: FnMut(WatchBatch) -> Result<Vec<StreamItem>, Error> + Send + 'static,
 {
     let state = State {
-        watch: store.watch(range, Some(from)),
+        watch: store.watch(range, Some(from))?,
         store: store.clone(),
         ready: past.into(),
         translate,
         ended: false,
     };
-    stream::unfold(state, next).boxed()
+    Ok(stream::unfold(state, next).boxed())
 }
 
 async fn next<F>(mut state: State<F>) -> Option<(StreamItem, State<F>)>
