@@ -102,7 +102,7 @@ fn remove_older(images: &Path, name: &str, keep: &Path) {
         let path = entry.path();
         let file = entry.file_name().to_string_lossy().into_owned();
         let stamp = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
-        if path != keep && stamp.is_some_and(|it| it.ends_with(".tar") && !it.contains('-')) {
+        if path != keep && stamp.is_some_and(|it| !it.contains('-')) {
             // Another run may have removed it already.
             let _ = fs::remove_file(path);
         }

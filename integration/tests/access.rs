@@ -1,6 +1,16 @@
-//! Who has no certificate gets nothing.
+//! Who has no good certificate gets nothing; who has one gets what the role allows.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::Timestamp;
 use smr_integration::{Lab, Node};
+use smr_pki::{Authority, Context, ContextStore, Role, Subject};
 
 /// Paths of the control API and what people try first.
 const PATHS: &[&str] = &[
@@ -41,4 +51,107 @@ fn a_client_without_a_certificate_gets_nothing_from_any_route() {
     let plain = lab.curl(&["http://127.0.0.1:1443/"]);
     assert!(plain.is_err(), "no plain HTTP on the control port: {plain:?}");
     node.ok(&["ps"]).unwrap();
+}
+
+const SECRET: &str = "
+prefix: simplecontainer.io/v1
+kind: secret
+meta: {group: safe, name: key}
+spec: {data: {value: c2VjcmV0LW9mLXRoZS1zYWZl}}
+";
+
+const CONFIGURATION: &str = "
+prefix: simplecontainer.io/v1
+kind: configuration
+meta: {group: safe, name: settings}
+spec: {data: {colour: blue}}
+";
+
+#[test]
+fn a_viewer_reads_but_neither_writes_nor_sees_secrets() {
+    let Some(lab) = Lab::require() else { return };
+    let node = Node::start(&lab, "").unwrap();
+    node.apply(SECRET).unwrap();
+    node.apply(CONFIGURATION).unwrap();
+    let authority = authority(&node);
+    add_context(&node, "watcher", &authority, Role::Viewer, Timestamp::now());
+
+    let read = node.ok(&["--context", "watcher", "get", "configuration/safe/settings"]).unwrap();
+    assert!(read.contains("blue"), "{read}");
+    for command in ["get", "inspect"] {
+        let masked = node.ok(&["--context", "watcher", command, "secret/safe/key"]).unwrap();
+        assert!(!masked.contains("c2VjcmV0"), "{masked}");
+    }
+    let other = node.file("other.yaml", &CONFIGURATION.replace("blue", "red")).unwrap();
+    for refused in [
+        &["get", "secret/safe/key", "--reveal"][..],
+        &["apply", &other],
+        &["remove", "configuration/safe/settings"],
+        &["restart", "containers/safe/safe-box-1"],
+    ] {
+        let output = node.smrctl(&[&["--context", "watcher"], refused].concat()).unwrap();
+        assert_eq!(output.code, 1, "{refused:?}: {output:?}");
+        assert!(!output.stdout.contains("c2VjcmV0"), "{output:?}");
+        assert!(output.stderr.contains("viewer"), "says whose role is too small: {output:?}");
+    }
+    let after = node.ok(&["get", "configuration/safe/settings"]).unwrap();
+    assert!(after.contains("blue"), "nothing changed: {after}");
+}
+
+#[test]
+fn an_operator_changes_workloads_but_does_not_see_secrets() {
+    let Some(lab) = Lab::require() else { return };
+    let node = Node::start(&lab, "").unwrap();
+    node.apply(SECRET).unwrap();
+    add_context(&node, "worker", &authority(&node), Role::Operator, Timestamp::now());
+    let path = node.file("settings.yaml", CONFIGURATION).unwrap();
+    node.ok(&["--context", "worker", "apply", &path]).unwrap();
+    let masked = node.ok(&["--context", "worker", "get", "secret/safe/key"]).unwrap();
+    assert!(!masked.contains("c2VjcmV0"), "{masked}");
+    let refused =
+        node.smrctl(&["--context", "worker", "get", "secret/safe/key", "--reveal"]).unwrap();
+    assert_eq!(refused.code, 1, "{refused:?}");
+}
+
+#[test]
+fn an_expired_certificate_and_a_strangers_one_are_refused() {
+    let Some(lab) = Lab::require() else { return };
+    let node = Node::start(&lab, "").unwrap();
+    let last_year = Timestamp::now() - Duration::from_hours(24 * 365);
+    add_context(&node, "late", &authority(&node), Role::Admin, last_year);
+    let stranger = Authority::create(Duration::from_hours(24), Timestamp::now()).unwrap();
+    add_context(&node, "stranger", &stranger, Role::Admin, Timestamp::now());
+    for name in ["late", "stranger"] {
+        let output = node.smrctl(&["--context", name, "ps"]).unwrap();
+        assert_ne!(output.code, 0, "{name}: {output:?}");
+        assert_eq!(output.stdout, "", "{name}");
+    }
+}
+
+/// The authority of a node, from its data: a test may take what no user can.
+fn authority(node: &Node) -> Authority {
+    let folders = folders_below(&node.data_dir());
+    folders
+        .iter()
+        .find_map(|folder| Authority::load(folder, Timestamp::now()).unwrap())
+        .expect("the node keeps its authority in its data")
+}
+
+/// A context with a certificate of an hour from `now`.
+fn add_context(node: &Node, name: &str, authority: &Authority, role: Role, now: Timestamp) {
+    let subject = Subject::user(name, role).unwrap();
+    let credentials = authority.issue(&subject, Duration::from_hours(1), now).unwrap();
+    let context = Context::new(name, "localhost:1443", credentials.bundle()).unwrap();
+    let store = ContextStore::open(node.dir().join("home/.smrctl/contexts"));
+    store.save(&context).unwrap();
+}
+
+fn folders_below(folder: &Path) -> Vec<PathBuf> {
+    let mut folders = vec![folder.to_path_buf()];
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        if entry.path().is_dir() {
+            folders.extend(folders_below(&entry.path()));
+        }
+    }
+    folders
 }
