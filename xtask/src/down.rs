@@ -35,11 +35,11 @@ pub(crate) fn down(purge: bool) -> Result<()> {
     }
     if purge {
         remove_example_containers();
-    } else if up::running().is_none() {
-        say("containers keep running; `cargo xtask up` finds them again");
     }
     if host::stop_engine()? {
-        say("stopped the dockerd that `up` had started, and its containers");
+        say("stopped the dockerd that `up` had started, and with it its containers");
+    } else if !purge {
+        say("containers keep running; `cargo xtask up` finds them again");
     }
     if purge {
         unmount();

@@ -11,7 +11,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use smr_integration::{Docker, ReadySocket, images, process};
+use smr_integration::{
+    Docker, ReadySocket,
+    images::{self, Installed},
+    process, wait,
+};
 
 use crate::{
     apt, host,
@@ -24,6 +28,9 @@ const NAMES: &[&str] = &["smr", "smrctl", "smrmgr"];
 
 /// How long a node may take to be ready; it takes well under a second.
 const START: Duration = Duration::from_secs(30);
+
+/// How long the published port of a ready container may take to answer.
+const PAGE: Duration = Duration::from_secs(5);
 
 /// Starts whatever is not there yet. `sets` names further examples whose images are wanted.
 pub(crate) fn up(sets: &[&str]) -> Result<()> {
@@ -42,9 +49,10 @@ pub(crate) fn up(sets: &[&str]) -> Result<()> {
     }
     run(smrctl().arg("ps"))?;
     println!();
-    match greeting() {
+    let page = wait("the page", PAGE, || greeting().map_err(|error| format!("{error:#}")));
+    match page {
         Ok(text) => println!("http://127.0.0.1:8080 says: {}", text.trim()),
-        Err(error) => println!("warning: http://127.0.0.1:8080 does not answer: {error:#}"),
+        Err(error) => bail!("http://127.0.0.1:8080 does not answer: {error:#}"),
     }
     next_steps(start.elapsed());
     Ok(())
@@ -81,7 +89,9 @@ fn image_names(set: &str) -> Result<&'static [&'static str]> {
 fn install_images(docker: &Docker, sets: &[&str]) -> Result<bool> {
     for set in ["hello"].iter().chain(sets) {
         for name in image_names(set)? {
-            images::install(docker, name, &say)?;
+            if images::install(docker, name, &say)? == Installed::Imported {
+                say(&format!("imported image {}", images::image_name(name)));
+            }
         }
     }
     Ok(false)
