@@ -1,4 +1,4 @@
-//! The container engine: one trait, [`DockerEngine`] over the engine's HTTP API, `MemoryEngine`
+//! The container engine: one trait, [`DockerEngine`] over the engine's HTTP API, [`MemoryEngine`]
 //! for tests and simulation.
 //!
 //! Start reading at [`ContainerEngine`]. This crate decides nothing: it does what it is told, once,
@@ -9,6 +9,7 @@
 mod docker;
 mod engine;
 mod error;
+mod memory;
 mod network;
 mod ownership;
 mod reference;
@@ -17,6 +18,7 @@ mod types;
 pub use docker::DockerEngine;
 pub use engine::{ContainerEngine, ExecControl, ExecSession};
 pub use error::{Conflict, Error, ErrorClass, PullFailure};
+pub use memory::{Call, MemoryEngine, Operation, Program};
 pub use ownership::{Owner, Ownership, Role};
 pub use types::{
     Channel, Chunk, Container, EXEC_OUTPUT_LIMIT, EngineEvent, EngineEventKind, EngineInfo,

@@ -19,7 +19,7 @@ use smr_model::{ContainerSpec, EngineState};
 use super::{
     DockerEngine,
     client::{Api, ApiVersion},
-    convert::{create_body, from_inspect, from_summary, network_plan, start_mark},
+    convert::{create_body, from_inspect, from_summary, network_plan, start_mark, user_networks},
     failure::{Task, is_status},
     files,
 };
@@ -144,6 +144,7 @@ impl DockerEngine {
         if let Some(reason) = spec.files.iter().find_map(files::path_error) {
             return Err(task.refused(reason));
         }
+        self.check_networks(&task, spec).await?;
         let labels = own.labels(Timestamp::now());
         let options = CreateContainerOptionsBuilder::new().name(&spec.name).build();
         let (id, afterwards) = self
@@ -169,6 +170,23 @@ impl DockerEngine {
         Ok(id)
     }
 
+    /// The engine itself would notice a missing network at the start only. Plain containers cost
+    /// no call.
+    async fn check_networks(&self, task: &Task, spec: &ContainerSpec) -> Result<(), Error> {
+        let wanted = user_networks(spec);
+        if let Some(bad) = wanted.iter().find(|name| !is_name(name)) {
+            return Err(task.refused(format!("`{bad}` is not a network name")));
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let there = self.networks_named(task, &wanted).await?;
+        match wanted.iter().find(|name| !there.iter().any(|network| &network.name == *name)) {
+            Some(missing) => Err(Task::network("join", missing).not_found()),
+            None => Ok(()),
+        }
+    }
+
     async fn finish_creation(
         &self,
         task: &Task,
@@ -185,9 +203,6 @@ impl DockerEngine {
                 let request = request.clone();
                 async move { api.docker.connect_network(network, request).await }
             };
-            if !is_name(network) {
-                return Err(task.refused(format!("`{network}` is not a network name")));
-            }
             match self.connection.try_call(task, limit, connect).await? {
                 Ok(()) => {}
                 Err(error) if is_status(&error, 404) => {

@@ -58,6 +58,16 @@ pub(super) fn network_plan(spec: &ContainerSpec, many: bool) -> NetworkPlan {
     }
 }
 
+/// Names of the networks somebody must have made before.
+pub(super) fn user_networks(spec: &ContainerSpec) -> Vec<String> {
+    let plan = network_plan(spec, false);
+    let builtin = |name: &str| {
+        matches!(name, "bridge" | "host" | "none" | "default") || name.starts_with("container:")
+    };
+    let afterwards = plan.afterwards.into_iter().map(|(name, _)| name);
+    plan.mode.into_iter().chain(afterwards).filter(|name| !builtin(name)).collect()
+}
+
 fn endpoint(network: &str, aliases: &[String]) -> EndpointSettings {
     // The default network has no names.
     let aliases = (network != "bridge" && !aliases.is_empty()).then(|| aliases.to_vec());

@@ -44,10 +44,17 @@ impl DockerEngine {
 
     pub(super) async fn find_network(&self, name: &str) -> Result<Option<Network>, Error> {
         let task = Task::network("look for", name);
+        Ok(self.networks_named(&task, &[name.to_owned()]).await?.into_iter().next())
+    }
+
+    pub(super) async fn networks_named(
+        &self,
+        task: &Task,
+        names: &[String],
+    ) -> Result<Vec<Network>, Error> {
         // The engine's filter matches parts of names.
-        let filters = HashMap::from([("name", vec![name.to_owned()])]);
-        let found = self.networks_where(&task, filters).await?;
-        Ok(found.into_iter().find(|network| network.name == name))
+        let found = self.networks_where(task, HashMap::from([("name", names.to_vec())])).await?;
+        Ok(found.into_iter().filter(|network| names.contains(&network.name)).collect())
     }
 
     pub(super) async fn make_network(
