@@ -51,8 +51,12 @@ pub struct FieldSummary {
 /// A path that leads nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "there is no field `{element}`{}{}",
-    if parent.is_empty() { String::new() } else { format!(" in `{parent}`") },
+    "there is no {}{}",
+    if parent.is_empty() {
+        format!("kind `{element}`")
+    } else {
+        format!("field `{element}` in `{parent}`")
+    },
     suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default()
 )]
 pub struct UnknownPath {
@@ -84,10 +88,8 @@ pub fn explain(path: &str) -> Result<Explanation, UnknownPath> {
     };
     // `containers.ports` means `containers.spec.ports`.
     let in_document = document.shape.object().is_some_and(|o| o.field(first).is_some());
-    let rest: Vec<&str> = match in_document {
-        true => elements,
-        false => std::iter::once("spec").chain(elements).collect(),
-    };
+    let rest: Vec<&str> =
+        if in_document { elements } else { std::iter::once("spec").chain(elements).collect() };
     let mut here = &document;
     let mut path = kind.as_str().to_owned();
     for element in rest {
@@ -171,6 +173,8 @@ fn explanation(path: &str, field: &Field) -> Explanation {
         description: field.description.clone(),
         default: field.default.as_ref().and_then(|value| match value {
             serde_json::Value::String(text) if text.is_empty() => None,
+            serde_json::Value::Object(map) if map.is_empty() => None,
+            serde_json::Value::Array(items) if items.is_empty() => None,
             serde_json::Value::String(text) => Some(text.clone()),
             other => Some(other.to_string()),
         }),

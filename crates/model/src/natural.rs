@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 
 /// Compares runs of digits by their value and everything else by code point. Texts that differ
 /// only in leading zeros are told apart, so that equal means the same.
-pub fn natural_cmp(a: &str, b: &str) -> Ordering {
-    let (mut left, mut right) = (a, b);
+pub fn natural_cmp(one: &str, other: &str) -> Ordering {
+    let (mut left, mut right) = (one, other);
     loop {
         let (Some(x), Some(y)) = (left.chars().next(), right.chars().next()) else {
-            return left.len().cmp(&right.len()).then_with(|| a.cmp(b));
+            return left.len().cmp(&right.len()).then_with(|| one.cmp(other));
         };
         let order = if x.is_ascii_digit() && y.is_ascii_digit() {
             let (m, n) = (digits(left), digits(right));

@@ -125,6 +125,12 @@ impl FromStr for Bytes {
             "t" | "tb" | "ti" | "tib" => 40,
             _ => return Err(err()),
         };
+        // Whole numbers are exact, whatever their size.
+        if let Ok(whole) = trimmed[..split].parse::<u64>()
+            && let Some(bytes) = whole.checked_mul(1 << shift).filter(|b| i64::try_from(*b).is_ok())
+        {
+            return Ok(Self(bytes));
+        }
         let bytes = number * (1u64 << shift) as f64;
         if !bytes.is_finite() || bytes >= i64::MAX as f64 {
             return Err(err());
@@ -137,7 +143,7 @@ impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
         for (shift, unit) in units {
-            if self.0 != 0 && self.0 % (1u64 << shift) == 0 {
+            if self.0 != 0 && self.0.is_multiple_of(1u64 << shift) {
                 return write!(f, "{}{unit}", self.0 >> shift);
             }
         }
@@ -172,7 +178,11 @@ impl FromStr for Cpus {
 
 impl fmt::Display for Cpus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 % 1000 == 0 { write!(f, "{}", self.0 / 1000) } else { write!(f, "{}m", self.0) }
+        if self.0.is_multiple_of(1000) {
+            write!(f, "{}", self.0 / 1000)
+        } else {
+            write!(f, "{}m", self.0)
+        }
     }
 }
 

@@ -35,7 +35,9 @@ impl Definition {
             }
             Spec::Containers(spec, init) => {
                 credentials(spec);
-                init.iter_mut().for_each(|init| credentials(init));
+                if let Some(init) = init {
+                    credentials(init);
+                }
             }
             Spec::Configuration(_)
             | Spec::Resource(_)

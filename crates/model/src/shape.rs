@@ -158,7 +158,10 @@ fn compile<T: JsonSchema>() -> ObjectShape {
     let root = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
     let root = Value::from(root);
     match shape(&root, &root) {
-        Shape::Object(object) => object,
+        Shape::Object(mut object) => {
+            demand(&mut object);
+            object
+        }
         _ => ObjectShape::default(),
     }
 }
@@ -232,8 +235,34 @@ fn shape(schema: &Value, root: &Value) -> Shape {
 
 fn named(shape: Shape, name: &str) -> Shape {
     match shape {
-        Shape::Object(object) => Shape::Object(ObjectShape { title: name.to_owned(), ..object }),
+        Shape::Object(mut object) => {
+            name.clone_into(&mut object.title);
+            demand(&mut object);
+            Shape::Object(object)
+        }
         other => other,
+    }
+}
+
+/// Fields that types default, so that stored objects can be read, and users must give.
+const DEMANDED: &[(&str, &[&str])] = &[
+    ("ContainersSpec", &["image"]),
+    ("Dependency", &["group", "name"]),
+    ("NetworkRef", &["name"]),
+    ("Port", &["container"]),
+    ("Volume", &["mountPoint"]),
+    ("ObjectNameRef", &["group", "name"]),
+    ("ResourceMount", &["group", "name", "key", "mountPoint"]),
+    ("Healthcheck", &["command"]),
+    ("DeviceSpec", &["host"]),
+    ("Logging", &["driver"]),
+    ("HttpauthSpec", &["username"]),
+];
+
+fn demand(object: &mut ObjectShape) {
+    let demanded = DEMANDED.iter().find(|(title, _)| *title == object.title);
+    for name in demanded.map(|(_, names)| *names).unwrap_or_default() {
+        object.fields.iter_mut().filter(|f| f.name == *name).for_each(|f| f.required = true);
     }
 }
 
@@ -249,6 +278,9 @@ fn type_name(schema: &Value) -> &str {
 }
 
 fn largest(schema: &Value) -> u64 {
+    if let Some(maximum) = schema.get("maximum").and_then(Value::as_u64) {
+        return maximum;
+    }
     match schema.get("format").and_then(Value::as_str) {
         Some("uint8") => u64::from(u8::MAX),
         Some("uint16") => u64::from(u16::MAX),

@@ -3,9 +3,11 @@
 
 mod containers;
 mod image;
+mod mounts;
 mod names;
 mod other;
 mod probes;
+mod process;
 
 use crate::{
     definition::{Definition, Spec},

@@ -57,9 +57,10 @@ pub(super) fn read(node: &Node, number: usize, report: &mut Reporter) -> Option<
             // and the types. The message of a confidential kind may carry a value.
             if !report.failed() {
                 let path = error.path().to_string();
-                let message = match kind.is_confidential() {
-                    true => "cannot be read".to_owned(),
-                    false => error.into_inner().to_string(),
+                let message = if kind.is_confidential() {
+                    "cannot be read".to_owned()
+                } else {
+                    error.into_inner().to_string()
                 };
                 report.error(node.position, &path, message, String::new());
             }
@@ -100,7 +101,7 @@ impl<'a> Envelope<'a> {
             let Some(name) = FIELDS.into_iter().find(|f| same_word(f, &entry.key)) else {
                 let hint = match nearest(&entry.key, FIELDS) {
                     Some(name) => format!("did you mean `{name}`?"),
-                    None => format!("known fields: {}", FIELDS.join(", ")),
+                    None => format!("fields: {}", FIELDS.join(", ")),
                 };
                 let message = "unknown field, ignored".to_owned();
                 walk.report.warning(entry.position, &join("", &entry.key), message, hint);
@@ -228,10 +229,10 @@ fn field<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
 /// References carry prefixes as well (`dependencies`, `certKeyRef`, `httpAuthRef`).
 fn canonical_prefixes(spec: &mut Value) {
     let mut fix = |reference: &mut Value| {
-        if let Some(Value::String(prefix)) = reference.get_mut("prefix") {
-            if !prefix.is_empty() {
-                *prefix = spelling::prefix(prefix);
-            }
+        if let Some(Value::String(prefix)) = reference.get_mut("prefix")
+            && !prefix.is_empty()
+        {
+            *prefix = spelling::prefix(prefix);
         }
     };
     for name in ["certKeyRef", "httpAuthRef"] {

@@ -45,10 +45,8 @@ pub(super) fn load(text: &str, report: &mut Reporter) -> Vec<Loaded> {
                 }
                 let end = matches!(event, Event::DocumentEnd);
                 let result = loader.event(event, &span);
-                if end {
-                    if let Some(node) = loader.root.take().filter(|n| !n.is_null()) {
-                        documents.push(Loaded { number, node });
-                    }
+                if end && let Some(node) = loader.root.take().filter(|n| !n.is_null()) {
+                    documents.push(Loaded { number, node });
                 }
                 result
             }

@@ -118,20 +118,17 @@ fn plain(text: &str) -> Value {
     if let Some(number) = unsigned(text) {
         return Value::Number(number.into());
     }
-    if let Some(number) = text.strip_prefix('-').and_then(unsigned) {
-        if let Ok(number) = i64::try_from(-i128::from(number)) {
-            return Value::Number(number.into());
-        }
+    let negative = text.strip_prefix('-').and_then(unsigned);
+    if let Some(Ok(number)) = negative.map(|number| i64::try_from(-i128::from(number))) {
+        return Value::Number(number.into());
     }
     let digits = text.trim_start_matches(['-', '+']);
     let looks_like_float = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && digits.contains(|c: char| c.is_ascii_digit())
         && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'))
         && text.contains(['.', 'e', 'E']);
-    if looks_like_float {
-        if let Some(number) = text.parse().ok().and_then(Number::from_f64) {
-            return Value::Number(number);
-        }
+    if looks_like_float && let Some(number) = text.parse().ok().and_then(Number::from_f64) {
+        return Value::Number(number);
     }
     Value::String(text.to_owned())
 }

@@ -65,8 +65,7 @@ impl<'a> Walk<'a> {
         object: &ObjectShape,
     ) -> Option<Map<String, Value>> {
         let Content::Map(entries) = &node.content else {
-            let fields: Vec<&str> = object.fields.iter().map(|f| f.name.as_str()).collect();
-            self.wrong(node, path, "a mapping", &format!("fields: {}", fields.join(", ")));
+            self.wrong(node, path, "a mapping", &fields(object));
             return None;
         };
         let mut out = Map::new();
@@ -99,7 +98,7 @@ impl<'a> Walk<'a> {
                     node.position,
                     &join(path, &field.name),
                     message,
-                    field.description.clone(),
+                    field.description.trim_end_matches('.').to_owned(),
                 );
             }
         }
@@ -115,7 +114,7 @@ impl<'a> Walk<'a> {
             spelling::meant(&object.title, &entry.key).or_else(|| nearest(&entry.key, names()));
         let hint = match meant {
             Some(name) => format!("did you mean `{name}`?"),
-            None => format!("known fields: {}", names().collect::<Vec<_>>().join(", ")),
+            None => fields(object),
         };
         let path = join(path, &entry.key);
         let message = "unknown field, ignored".to_owned();
@@ -287,6 +286,15 @@ impl<'a> Walk<'a> {
             Content::Scalar { text, .. } => format!("the text `{}`", shown(text)),
         }
     }
+}
+
+/// Which fields there are, unless they are too many for one line.
+fn fields(object: &ObjectShape) -> String {
+    if object.title == "ContainersSpec" {
+        return "see `smrctl explain containers`".to_owned();
+    }
+    let names: Vec<&str> = object.fields.iter().map(|f| f.name.as_str()).collect();
+    format!("fields: {}", names.join(", "))
 }
 
 fn expected(shape: &Shape) -> &'static str {

@@ -22,7 +22,8 @@ pub struct ContainersSpec {
     /// When the image is pulled: `IfNotPresent` (default), `Always` or `Never`.
     #[serde(skip_serializing_if = "is_default")]
     pub pull_policy: PullPolicy,
-    /// Number of replicas.
+    /// Number of replicas; 1 when absent.
+    #[schemars(range(max = 1000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
     /// Environment, each `KEY=VALUE`; templates are rendered.

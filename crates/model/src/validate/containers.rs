@@ -5,19 +5,17 @@ use std::{
     net::IpAddr,
 };
 
-use super::{Problems, image, is_template, names, probes};
+use super::{Problems, image, mounts, names, probes, process};
 use crate::{
     definition::Meta,
     parser::join,
     ports::ports,
-    run::{Protocol, Ulimit},
-    spec::{ContainersSpec, Dependency, RestartPolicy, SpreadKind, Volume, VolumeType},
+    run::Protocol,
+    spec::{ContainersSpec, Dependency, RestartPolicy, SpreadKind},
 };
 
 /// Most replicas of one object.
 const MOST_REPLICAS: u32 = 1000;
-/// Least memory the engine accepts as a limit.
-const LEAST_MEMORY: u64 = 6 << 20;
 
 pub(super) fn spec(meta: &Meta, spec: &ContainersSpec, root: &str, problems: &mut Problems) {
     image_and_tag(spec, root, problems);
@@ -25,14 +23,14 @@ pub(super) fn spec(meta: &Meta, spec: &ContainersSpec, root: &str, problems: &mu
         let message = format!("{} is too many", spec.replica_count());
         problems.error(format!("{root}.replicas"), message, "allowed: 0 to 1000");
     }
-    process(spec, root, problems);
+    process::all(spec, root, problems);
     dependencies(meta, spec, root, problems);
     probes::all(spec, root, problems);
     networks(spec, root, problems);
     published_ports(spec, root, problems);
-    mounts(spec, root, problems);
+    mounts::all(spec, root, problems);
     references(spec, root, problems);
-    limits(spec, root, problems);
+    process::limits(spec, root, problems);
     placement(spec, root, problems);
     names::labels(&spec.labels, &format!("{root}.labels"), problems);
 }
@@ -78,108 +76,6 @@ fn image_and_tag(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
     }
 }
 
-fn process(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
-    for (index, env) in spec.envs.iter().enumerate() {
-        let key = env.split('=').next().unwrap_or_default();
-        if !env.contains('=') || key.is_empty() || key.contains(char::is_whitespace) {
-            // What follows `=` may be a secret.
-            let path = format!("{root}.envs[{index}]");
-            problems.error(path, format!("`{key}` is not `KEY=VALUE`"), "");
-        }
-    }
-    if !spec.working_dir.is_empty() {
-        absolute(&spec.working_dir, format!("{root}.workingDir"), problems);
-    }
-    for (index, name) in spec.capabilities.iter().enumerate() {
-        if !capability(name) {
-            let path = format!("{root}.capabilities[{index}]");
-            let message = format!("`{name}` is not a capability");
-            problems.error(path, message, "write for example `NET_ADMIN`, or `ALL`");
-        }
-    }
-    if !spec.stop_signal.is_empty() && !signal(&spec.stop_signal) {
-        let message = format!("`{}` is not a signal", spec.stop_signal);
-        let hint = "write for example `SIGTERM` or `15`";
-        problems.error(format!("{root}.stopSignal"), message, hint);
-    }
-    if spec.user.contains(char::is_whitespace) || spec.user.matches(':').count() > 1 {
-        let message = format!("`{}` is not a user", spec.user);
-        let hint = "write `name`, `uid` or `uid:gid`";
-        problems.error(format!("{root}.user"), message, hint);
-    }
-}
-
-fn capability(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    let name = name.strip_prefix("CAP_").unwrap_or(&name);
-    name == "ALL" || CAPABILITIES.contains(&name)
-}
-
-/// The capabilities of Linux 6, without `CAP_`.
-const CAPABILITIES: [&str; 41] = [
-    "AUDIT_CONTROL",
-    "AUDIT_READ",
-    "AUDIT_WRITE",
-    "BLOCK_SUSPEND",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "KILL",
-    "LEASE",
-    "LINUX_IMMUTABLE",
-    "MAC_ADMIN",
-    "MAC_OVERRIDE",
-    "MKNOD",
-    "NET_ADMIN",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_RAW",
-    "PERFMON",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_CHROOT",
-    "SYS_MODULE",
-    "SYS_NICE",
-    "SYS_PACCT",
-    "SYS_PTRACE",
-    "SYS_RAWIO",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "SYSLOG",
-    "WAKE_ALARM",
-];
-
-fn signal(text: &str) -> bool {
-    if let Ok(number) = text.parse::<u8>() {
-        return (1..=64).contains(&number);
-    }
-    let name = text.to_ascii_uppercase();
-    let name = name.strip_prefix("SIG").unwrap_or(&name);
-    let real_time = |prefix| {
-        name.strip_prefix(prefix).is_some_and(|rest: &str| {
-            rest.is_empty() || rest[1..].parse::<u8>().is_ok_and(|n| n <= 15)
-        })
-    };
-    SIGNALS.contains(&name) || real_time("RTMIN") || real_time("RTMAX")
-}
-
-const SIGNALS: [&str; 33] = [
-    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
-    "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",
-    "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU",
-];
-
 fn dependencies(meta: &Meta, spec: &ContainersSpec, root: &str, problems: &mut Problems) {
     for (index, dependency) in spec.dependencies.iter().enumerate() {
         let path = format!("{root}.dependencies[{index}]");
@@ -215,7 +111,10 @@ fn networks(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
     let mut seen = BTreeSet::new();
     for (index, network) in spec.networks.iter().enumerate() {
         let path = format!("{root}.networks[{index}].name");
-        names::name(&network.name, &path, false, problems);
+        if !mounts::engine_name(&network.name) {
+            let message = format!("`{}` is not the name of a network", network.name);
+            problems.error(&path, message, "");
+        }
         if !seen.insert(&network.name) {
             let message = format!("network `{}` is listed twice", network.name);
             problems.error(path, message, "networks are told apart by name alone");
@@ -289,109 +188,6 @@ fn published_ports(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
     }
 }
 
-fn mounts(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
-    let mut points = BTreeSet::new();
-    let mut unique = |point: &str, path: &str, problems: &mut Problems| {
-        if !points.insert(clean(point)) {
-            problems.error(path, format!("mountpoints need to be unique: {point}"), "");
-        }
-    };
-    for (index, volume) in spec.volumes.iter().enumerate() {
-        let path = format!("{root}.volumes[{index}]");
-        source(volume, &path, problems);
-        let path = format!("{path}.mountPoint");
-        if mount_point(&volume.mount_point, &path, problems) {
-            unique(&volume.mount_point, &path, problems);
-        }
-    }
-    for (index, resource) in spec.resources.iter().enumerate() {
-        let path = format!("{root}.resources[{index}].mountPoint");
-        if mount_point(&resource.mount_point, &path, problems) {
-            unique(&resource.mount_point, &path, problems);
-        }
-    }
-    for point in spec.tmpfs.keys() {
-        let path = join(&format!("{root}.tmpfs"), point);
-        if mount_point(point, &path, problems) {
-            unique(point, &path, problems);
-        }
-    }
-    for (index, device) in spec.devices.iter().enumerate() {
-        let path = format!("{root}.devices[{index}]");
-        absolute(&device.host, format!("{path}.host"), problems);
-        if !device.container.is_empty() {
-            absolute(&device.container, format!("{path}.container"), problems);
-        }
-        if device.permissions.chars().any(|c| !matches!(c, 'r' | 'w' | 'm')) {
-            let message = format!("`{}` is not an access", device.permissions);
-            problems.error(format!("{path}.permissions"), message, "allowed: any of `r`, `w`, `m`");
-        }
-    }
-}
-
-fn source(volume: &Volume, path: &str, problems: &mut Problems) {
-    match volume.kind {
-        VolumeType::Bind => {
-            let path = format!("{path}.hostPath");
-            if volume.host_path.is_empty() {
-                let hint = "name a path on the host, or use `type: volume`";
-                problems.error(path, "is missing", hint);
-            } else {
-                absolute(&volume.host_path, path, problems);
-            }
-        }
-        VolumeType::Volume => {
-            let name = &volume.name;
-            let valid = name.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
-            if name.is_empty() {
-                problems.error(format!("{path}.name"), "is missing", "name a volume");
-            } else if !valid {
-                let message = format!("`{name}` is not the name of a volume");
-                problems.error(format!("{path}.name"), message, "");
-            }
-        }
-        VolumeType::Tmpfs => {
-            if !volume.host_path.is_empty() {
-                problems.warning(format!("{path}.hostPath"), "has no effect on `tmpfs`", "");
-            }
-        }
-    }
-}
-
-/// Whether the path can be mounted on.
-fn mount_point(point: &str, path: &str, problems: &mut Problems) -> bool {
-    if point.is_empty() {
-        problems.error(path, "is missing", "name an absolute path in the container");
-        return false;
-    }
-    if clean(point) == "/" {
-        problems.error(path, "the root of the container cannot be replaced", "");
-        return false;
-    }
-    absolute(point, path.to_owned(), problems)
-}
-
-fn absolute(text: &str, path: String, problems: &mut Problems) -> bool {
-    let valid = text.starts_with('/')
-        && !text.contains(|c: char| c.is_control())
-        && text.split('/').all(|part| part != "..");
-    if !valid {
-        problems.error(
-            path,
-            format!("`{text}` is not an absolute path"),
-            "begin with `/`, without `..`",
-        );
-    }
-    valid
-}
-
-/// A path without doubled and trailing slashes, for comparing.
-fn clean(path: &str) -> String {
-    let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
-    format!("/{}", parts.join("/"))
-}
-
 fn references(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
     for (index, configuration) in spec.configurations.iter().enumerate() {
         let path = format!("{root}.configurations[{index}]");
@@ -418,63 +214,6 @@ fn references(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
     }
 }
 
-fn limits(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
-    if spec.cpus.is_some_and(|c| c.0 < 10) {
-        problems.error(format!("{root}.cpus"), "is too little", "at least `10m` is needed");
-    }
-    if let Some(memory) = spec.memory.filter(|m| m.0 < LEAST_MEMORY) {
-        let message = format!("`{memory}` is too little");
-        problems.error(format!("{root}.memory"), message, "the engine needs at least `6MiB`");
-    }
-    if let (Some(limit), Some(promised)) = (spec.memory, spec.memory_reservation) {
-        if promised > limit {
-            let message = format!("`{promised}` is more than `memory`, which is `{limit}`");
-            problems.error(format!("{root}.memoryReservation"), message, "");
-        }
-    }
-    for (name, text) in &spec.ulimits {
-        if let Err(error) = Ulimit::parse(name, text) {
-            problems.error(join(&format!("{root}.ulimits"), name), error.to_string(), "");
-        }
-    }
-    for name in spec.sysctls.keys() {
-        let known = ["net.", "fs.mqueue.", "kernel.msg", "kernel.sem", "kernel.shm"];
-        let well_formed = name.chars().all(|c| {
-            c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-' | '/')
-        });
-        let path = join(&format!("{root}.sysctls"), name);
-        if !well_formed || !known.iter().any(|prefix| name.starts_with(prefix)) {
-            let message = format!("`{name}` is not a parameter a container has of its own");
-            let hint =
-                "allowed: `net.*`, `fs.mqueue.*`, `kernel.msg*`, `kernel.sem`, `kernel.shm*`";
-            problems.error(path, message, hint);
-        } else if name.starts_with("net.") && spec.network_mode == "host" {
-            let message = format!("`{name}` cannot be set with `network_mode: host`");
-            problems.error(path, message, "");
-        }
-    }
-    if spec.logging.as_ref().is_some_and(|l| l.driver.is_empty()) {
-        let hint = "name a log driver, for example `json-file`";
-        problems.error(format!("{root}.logging.driver"), "is missing", hint);
-    }
-    if !spec.registry_auth.is_empty() && !is_template(&spec.registry_auth) {
-        // The value is a password, so it is not shown.
-        if !is_user_and_password(&spec.registry_auth) {
-            let hint = "write base64 of `user:password`";
-            problems.error(
-                format!("{root}.registryAuth"),
-                "is not base64 of `user:password`",
-                hint,
-            );
-        }
-    }
-}
-
-fn is_user_and_password(text: &str) -> bool {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    STANDARD.decode(text.trim()).is_ok_and(|bytes| bytes.contains(&b':'))
-}
-
 fn placement(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
     if let Some(spread) = &spec.spread {
         let path = format!("{root}.spread.agents");
@@ -497,14 +236,8 @@ fn placement(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
             }
         }
     }
-    if spec.restart != RestartPolicy::Always && !spec.liveness.is_empty() {
-        let hint = "failing checks restart the replica only with `restart: always`";
-        if spec.restart == RestartPolicy::Never {
-            problems.warning(
-                format!("{root}.liveness"),
-                "has no effect with `restart: never`",
-                hint,
-            );
-        }
+    if spec.restart == RestartPolicy::Never && !spec.liveness.is_empty() {
+        let message = "has no effect with `restart: never`";
+        problems.warning(format!("{root}.liveness"), message, "");
     }
 }

@@ -30,10 +30,10 @@ pub(super) fn data(spec: &DataSpec, problems: &mut Problems) {
 
 pub(super) fn network(spec: &NetworkSpec, problems: &mut Problems) {
     let pool = &spec.ipv4_address_pool;
-    if !pool.is_empty() {
-        if let Err(message) = cidr(pool) {
-            problems.error("spec.ipv4AddressPool", message, "write for example `10.20.0.0/16`");
-        }
+    if !pool.is_empty()
+        && let Err(message) = cidr(pool)
+    {
+        problems.error("spec.ipv4AddressPool", message, "write for example `10.20.0.0/16`");
     }
 }
 
