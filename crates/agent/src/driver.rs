@@ -1,0 +1,445 @@
+//! The loop: takes what happened, plans the replicas it concerns, begins their actions, reports.
+
+mod engine_events;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use smr_control::{Control, keyspace};
+use smr_engine::{Container, ContainerEngine, EngineEvent, Error as EngineError};
+use smr_model::{Event, Kind, ObjectKey, ReplicaKey, ReplicaState};
+use smr_reconcile::{ActionKind, Outcome, Plan, Problem, ProblemKind, plan, settle};
+use smr_store::{EventKind, KeyRange, Watch, WatchBatch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    actions::Executor,
+    agent::EngineStatus,
+    debug_log::DebugLog,
+    infrastructure::{Desired, Ready},
+    reporter::News,
+    world::World,
+};
+
+/// Something happened.
+pub(crate) enum Message {
+    /// The engine answers; everything from here on comes as an event.
+    EngineUp,
+    /// The engine does not answer.
+    EngineDown(String),
+    /// The engine says something.
+    Engine(Box<EngineEvent>),
+    /// All containers of the node, listed when `touched` was the count of changes.
+    Listed { touched: u64, containers: Result<Vec<Container>, EngineError> },
+    /// What became of networks and volumes.
+    Infrastructure(Ready),
+    /// An action ended.
+    Done { key: ReplicaKey, kind: ActionKind, outcome: Outcome },
+}
+
+/// Addresses are read once for a burst of starts.
+const REFRESH_DELAY: Duration = Duration::from_millis(200);
+/// The safety net below the events.
+const RESYNC: Duration = Duration::from_secs(300);
+/// Pause before a failed reading of the keyspace or the engine is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The one owner of the [`World`].
+pub(crate) struct Driver {
+    world: World,
+    control: Control,
+    engine: Arc<dyn ContainerEngine>,
+    executor: Arc<Executor>,
+    messages: mpsc::UnboundedSender<Message>,
+    reports: mpsc::UnboundedSender<News>,
+    desired: watch::Sender<Desired>,
+    status: watch::Sender<EngineStatus>,
+    debug: DebugLog,
+    actions: JoinSet<()>,
+    dirty: BTreeSet<ReplicaKey>,
+    /// Counts changes by actions and events, so that a stale listing is recognised.
+    touched: u64,
+    /// Why the engine cannot be used. Nothing is planned before the first listing.
+    engine_down: Option<String>,
+    /// The engine went away since the last listing.
+    was_down: bool,
+    listing: bool,
+    list_again: bool,
+    refresh_at: Option<tokio::time::Instant>,
+}
+
+impl Driver {
+    #[expect(clippy::too_many_arguments, reason = "called once, by the agent that makes the parts")]
+    pub(crate) fn new(
+        world: World,
+        control: Control,
+        engine: Arc<dyn ContainerEngine>,
+        parallelism: usize,
+        messages: mpsc::UnboundedSender<Message>,
+        reports: mpsc::UnboundedSender<News>,
+        desired: watch::Sender<Desired>,
+        status: watch::Sender<EngineStatus>,
+        debug: DebugLog,
+    ) -> Self {
+        let executor = Arc::new(Executor::new(Arc::clone(&engine), parallelism));
+        let dirty = world.all_replicas();
+        Self {
+            world,
+            control,
+            engine,
+            executor,
+            messages,
+            reports,
+            desired,
+            status,
+            debug,
+            actions: JoinSet::new(),
+            dirty,
+            touched: 0,
+            engine_down: Some("the engine has not answered yet".to_owned()),
+            was_down: false,
+            listing: false,
+            list_again: false,
+            refresh_at: None,
+        }
+    }
+
+    /// Runs until `stop`; then lets actions that must not be cut short finish.
+    pub(crate) async fn run(
+        mut self,
+        mut inbox: mpsc::UnboundedReceiver<Message>,
+        stop: CancellationToken,
+    ) {
+        let mut objects = self.watch(keyspace::OBJECTS);
+        let mut restarts = self.watch(keyspace::RESTARTS);
+        self.publish_desired();
+        let mut resync = tokio::time::interval_at(tokio::time::Instant::now() + RESYNC, RESYNC);
+        loop {
+            // Everything that has happened already is taken in before anything is planned.
+            while let Ok(message) = inbox.try_recv() {
+                self.take(message);
+            }
+            for key in std::mem::take(&mut self.dirty) {
+                self.visit(&key);
+            }
+            let wake = self.next_wake();
+            let refresh = self.refresh_at;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(message) = inbox.recv() => self.take(message),
+                batch = next(&mut objects) => match batch {
+                    Some(batch) => self.objects_changed(&batch),
+                    None => objects = self.catch_up(keyspace::OBJECTS).await,
+                },
+                batch = next(&mut restarts) => match batch {
+                    Some(batch) => self.restarts_asked(&batch),
+                    None => restarts = self.catch_up(keyspace::RESTARTS).await,
+                },
+                () = sleep_until(wake) => self.wake_due(),
+                () = sleep_until(refresh) => {
+                    self.refresh_at = None;
+                    self.list();
+                }
+                _ = resync.tick() => self.list(),
+                Some(ended) = self.actions.join_next(), if !self.actions.is_empty() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "an action panicked");
+                    }
+                }
+            }
+        }
+        self.finish(inbox).await;
+    }
+
+    /// Cancels what may be cancelled, waits for the rest and records what came of it.
+    async fn finish(mut self, mut inbox: mpsc::UnboundedReceiver<Message>) {
+        for slot in self.world.slots.values() {
+            if let Some(cancel) = &slot.cancel
+                && slot.replica.busy.as_ref().is_some_and(|(kind, _)| kind.is_cancellable())
+            {
+                cancel.cancel();
+            }
+        }
+        while self.actions.join_next().await.is_some() {}
+        while let Ok(message) = inbox.try_recv() {
+            if let Message::Done { key, kind, outcome } = message
+                && let Some(slot) = self.world.slots.get_mut(&key)
+            {
+                settle(Timestamp::now(), &mut slot.replica, kind, outcome);
+            }
+        }
+    }
+
+    fn watch(&self, prefix: &str) -> Option<Watch> {
+        let from = Some(self.world.revision + 1);
+        self.control
+            .store()
+            .watch(KeyRange::prefix(prefix), from)
+            .inspect_err(|error| tracing::warn!(%error, prefix, "cannot watch, reading anew"))
+            .ok()
+    }
+
+    /// A watch ended (it fell behind, or the store is being replaced): read everything, watch on.
+    async fn catch_up(&mut self, prefix: &str) -> Option<Watch> {
+        if let Err(error) = self.world.reload(&self.control).await {
+            tracing::warn!(%error, "objects cannot be read, trying again");
+            tokio::time::sleep(RETRY).await;
+            return None;
+        }
+        let objects: Vec<ObjectKey> = self.world.objects.keys().cloned().collect();
+        for object in &objects {
+            self.world.forget_renderings(object);
+        }
+        self.publish_desired();
+        self.dirty.extend(self.world.all_replicas());
+        self.watch(prefix)
+    }
+
+    fn objects_changed(&mut self, batch: &WatchBatch) {
+        let mut infrastructure = false;
+        for event in batch.events.iter() {
+            let Some(key) = keyspace::parse_object(&event.kv.key) else { continue };
+            // Those that used the object before the change, and those that use it after.
+            self.dirty.extend(self.world.affected_by(&key));
+            match event.kind {
+                EventKind::Delete => {
+                    self.world.objects.remove(&key);
+                }
+                EventKind::Put => match self.control.decode(&event.kv) {
+                    Ok(object) => {
+                        self.world.objects.insert(key.clone(), object);
+                    }
+                    Err(error) => {
+                        tracing::error!(object = %key, %error, "object `{key}` cannot be read");
+                        continue;
+                    }
+                },
+            }
+            self.world.forget_renderings(&key);
+            self.dirty.extend(self.world.affected_by(&key));
+            infrastructure |= matches!(key.kind, Kind::Network | Kind::Volume);
+        }
+        self.world.revision = self.world.revision.max(batch.revision);
+        if infrastructure {
+            self.publish_desired();
+        }
+    }
+
+    fn restarts_asked(&mut self, batch: &WatchBatch) {
+        for event in batch.events.iter() {
+            let Some(key) = keyspace::parse_restart(&event.kv.key) else { continue };
+            match event.kind {
+                EventKind::Delete => {
+                    self.world.tokens.remove(&key);
+                    // A token that is gone asks for nothing.
+                    if let Some(slot) = self.world.slots.get_mut(&key) {
+                        slot.replica.status.restart_token.clear();
+                    }
+                }
+                EventKind::Put => {
+                    let token = String::from_utf8_lossy(&event.kv.value).into_owned();
+                    self.world.tokens.insert(key.clone(), token);
+                    self.dirty.insert(key);
+                }
+            }
+        }
+    }
+
+    fn publish_desired(&self) {
+        let mut desired = self.world.desired_infrastructure();
+        self.desired.send_if_modified(|present| {
+            desired.engine_up = present.engine_up;
+            desired.engine_epoch = present.engine_epoch;
+            let changed = *present != desired;
+            *present = desired;
+            changed
+        });
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Done { key, kind, outcome } => self.done(key, kind, outcome),
+            Message::Infrastructure(ready) => {
+                let wake = |object: &ObjectKey| self.world.affected_by(object);
+                let changed: Vec<_> = ready
+                    .iter()
+                    .filter(|(object, outcome)| self.world.ready.get(*object) != Some(*outcome))
+                    .flat_map(|(object, _)| wake(object))
+                    .collect();
+                self.dirty.extend(changed);
+                self.world.ready = ready;
+            }
+            Message::EngineUp => self.engine_up(),
+            Message::EngineDown(why) => self.engine_lost(why),
+            Message::Engine(event) => self.engine_event(&event),
+            Message::Listed { touched, containers } => self.listed(touched, containers),
+        }
+    }
+
+    fn done(&mut self, key: ReplicaKey, kind: ActionKind, outcome: Outcome) {
+        let now = Timestamp::now();
+        self.touched += 1;
+        let Some(slot) = self.world.slots.get_mut(&key) else { return };
+        slot.cancel = None;
+        slot.touched = self.touched;
+        if let Outcome::Failed(problem) = &outcome {
+            let text = format!("{kind:?} failed: {} ({})", problem.message, problem.code);
+            self.debug.add(&key, now, &text);
+            if !matches!(problem.kind, ProblemKind::Cancelled | ProblemKind::ImageMissing) {
+                tracing::warn!(replica = %key, action = ?kind, error = %problem.message,
+                    "{key}: {}", problem.message);
+            }
+        }
+        let conflict = matches!(&outcome, Outcome::Failed(p) if p.code == "Conflict");
+        let started = matches!(outcome, Outcome::Started);
+        settle(now, &mut slot.replica, kind, outcome);
+        if conflict {
+            // Perhaps the name is held by a container of ours that no event told of.
+            self.list();
+        }
+        if started {
+            self.refresh_soon();
+        }
+        self.dirty.insert(key);
+    }
+
+    fn refresh_soon(&mut self) {
+        self.refresh_at.get_or_insert_with(|| tokio::time::Instant::now() + REFRESH_DELAY);
+    }
+
+    fn next_wake(&self) -> Option<tokio::time::Instant> {
+        let at = self.world.slots.values().filter_map(|slot| slot.wake_at).min()?;
+        let left = at.duration_since(Timestamp::now());
+        Some(tokio::time::Instant::now() + Duration::try_from(left).unwrap_or_default())
+    }
+
+    fn wake_due(&mut self) {
+        let now = Timestamp::now();
+        for (key, slot) in &mut self.world.slots {
+            if slot.wake_at.is_some_and(|at| at <= now) {
+                slot.wake_at = None;
+                self.dirty.insert(key.clone());
+            }
+        }
+    }
+
+    /// Looks at one replica and does what its plan says.
+    fn visit(&mut self, key: &ReplicaKey) {
+        let now = Timestamp::now();
+        let wanted = self.world.is_wanted(key);
+        if !wanted && !self.world.slots.contains_key(key) {
+            return;
+        }
+        let (_, fresh) = self.world.slot(key, now);
+        self.world.refresh_wanted(&self.control, key);
+        let slot = self.world.slots.get_mut(key).expect("made above if it was not there");
+        let before = (slot.replica.status.ready, slot.replica.status.state);
+        slot.replica.engine_down.clone_from(&self.engine_down);
+        let Plan { action, cancel, passed, wake_at, gone } = plan(now, &mut slot.replica);
+        slot.wake_at = wake_at;
+        let mut events: Vec<Event> = Vec::new();
+        if fresh {
+            events.push(event(key, now, ReplicaState::Created.as_str(), ""));
+        }
+        for (state, reason) in passed {
+            let message = reason.map(|reason| reason.message).unwrap_or_default();
+            self.debug.add(key, now, format!("{state} {message}").trim_end());
+            events.push(event(key, now, state.as_str(), &message));
+        }
+        if cancel && let Some(token) = &slot.cancel {
+            token.cancel();
+        }
+        if gone {
+            tracing::info!(replica = %key, "{key} is gone");
+            self.debug.add(key, now, "deleted");
+            events.push(event(key, now, "deleted", ""));
+            self.world.slots.remove(key);
+            self.dirty.extend(self.world.dependents_of(&key.group));
+            return self.report(News { key: key.clone(), status: None, events });
+        }
+        let status = slot.replica.status.clone();
+        if let Some(action) = action {
+            let cancel = CancellationToken::new();
+            slot.cancel = Some(cancel.clone());
+            slot.touched = self.touched;
+            tracing::debug!(replica = %key, %action, "begins");
+            self.debug.add(key, now, &action.to_string());
+            let kind = action.kind();
+            let (executor, messages, key) =
+                (Arc::clone(&self.executor), self.messages.clone(), key.clone());
+            self.actions.spawn(async move {
+                let outcome = tokio::select! {
+                    outcome = executor.run(&key, action) => outcome,
+                    () = cancel.cancelled() => Outcome::Failed(Problem {
+                        kind: ProblemKind::Cancelled,
+                        code: "Cancelled".to_owned(),
+                        message: "no longer needed".to_owned(),
+                    }),
+                };
+                let _ = messages.send(Message::Done { key, kind, outcome });
+            });
+        }
+        if before != (status.ready, status.state) || fresh {
+            if status.state == ReplicaState::Running || status.state.is_trouble() {
+                let reason = status.reason.as_ref().map_or("", |r| r.message.as_str());
+                tracing::info!(replica = %key, state = %status.state, reason, "{key} is {}",
+                    status.state);
+            }
+            self.dirty.extend(self.world.dependents_of(&key.group));
+        }
+        let slot = self.world.slots.get_mut(key).expect("not removed since");
+        if slot.reported.as_ref() != Some(&status) || !events.is_empty() {
+            slot.reported = Some(status.clone());
+            self.report(News { key: key.clone(), status: Some(Box::new(status)), events });
+        }
+    }
+
+    fn report(&self, news: News) {
+        if self.reports.send(news).is_err() {
+            tracing::error!("the reporter is gone; statuses are not stored any more");
+        }
+    }
+
+    /// Asks the engine for all containers, in the background.
+    fn list(&mut self) {
+        if self.listing {
+            self.list_again = true;
+            return;
+        }
+        self.listing = true;
+        let (engine, messages, touched) =
+            (Arc::clone(&self.engine), self.messages.clone(), self.touched);
+        tokio::spawn(async move {
+            let containers = engine.list().await;
+            let _ = messages.send(Message::Listed { touched, containers });
+        });
+    }
+}
+
+fn event(key: &ReplicaKey, time: Timestamp, kind: &str, message: &str) -> Event {
+    Event {
+        revision: 0,
+        kind: kind.to_owned(),
+        object: ObjectKey::new(Kind::Containers, &key.group, key.generated_name()),
+        time,
+        node: String::new(),
+        message: message.to_owned(),
+    }
+}
+
+/// The next batch; `None` when the watch has ended or there is none.
+async fn next(watch: &mut Option<Watch>) -> Option<WatchBatch> {
+    let batch = watch.as_mut()?.next().await?;
+    batch.inspect_err(|error| tracing::warn!(%error, "a watch broke off, reading anew")).ok()
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,165 @@
+//! What the engine says, put into the world.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use smr_engine::{Container, EngineEvent, EngineEventKind, Error, Role};
+use smr_model::{EngineState, ReplicaKey};
+use smr_reconcile::{ActionKind, Seen};
+
+use super::Driver;
+use crate::{
+    agent::EngineStatus,
+    seen::{chain, seen},
+    world::Slot,
+};
+
+impl Driver {
+    /// The event stream is open: list, then everything is known.
+    pub(super) fn engine_up(&mut self) {
+        self.list();
+    }
+
+    pub(super) fn engine_lost(&mut self, why: String) {
+        if self.status.send_replace(EngineStatus::Down(why.clone()))
+            != EngineStatus::Down(why.clone())
+        {
+            tracing::warn!(error = %why, "the container engine does not answer, waiting for it");
+        }
+        self.was_down = true;
+        self.engine_down = Some(why);
+        self.desired.send_modify(|desired| desired.engine_up = false);
+        self.dirty.extend(self.world.all_replicas());
+    }
+
+    /// All containers as they were when `touched` was the count of changes: slots that changed
+    /// since know better.
+    pub(super) fn listed(&mut self, touched: u64, containers: Result<Vec<Container>, Error>) {
+        self.listing = false;
+        let containers = match containers {
+            Ok(containers) => containers,
+            Err(error) => {
+                self.engine_lost(chain(&error));
+                // The monitor opens a new event stream when the engine is back, unless only the
+                // listing failed; then the next one comes soon.
+                return self.refresh_soon();
+            }
+        };
+        let now = Timestamp::now();
+        let mut present = BTreeSet::new();
+        for container in &containers {
+            let Some(own) = &container.ownership else { continue };
+            present.insert((own.replica.clone(), own.role));
+            let (slot, _) = self.world.slot(&own.replica, now);
+            if slot.touched > touched || is_changing(slot) {
+                continue;
+            }
+            let found = seen(container);
+            if own.role == Role::Main {
+                slot.replica.status.addresses = container
+                    .addresses
+                    .iter()
+                    .map(|(network, ip)| (network.clone(), ip.to_string()))
+                    .collect();
+                if self.was_down && found.ended() {
+                    slot.replica.memory.forgive();
+                }
+            }
+            *part(slot, own.role) = Some(found);
+        }
+        for (key, slot) in &mut self.world.slots {
+            if slot.touched > touched || is_changing(slot) {
+                continue;
+            }
+            for role in [Role::Main, Role::Init] {
+                if !present.contains(&(key.clone(), role)) {
+                    *part(slot, role) = None;
+                }
+            }
+        }
+        self.dirty.extend(self.world.all_replicas());
+        self.was_down = false;
+        if self.engine_down.take().is_some() {
+            tracing::info!(containers = containers.len(), "the container engine answers");
+            self.status.send_replace(EngineStatus::Ready);
+            self.desired.send_modify(|desired| {
+                desired.engine_up = true;
+                desired.engine_epoch += 1;
+            });
+        }
+        if std::mem::take(&mut self.list_again) {
+            self.list();
+        }
+    }
+
+    pub(super) fn engine_event(&mut self, event: &EngineEvent) {
+        let Some((key, role)) = self.find(event) else { return };
+        self.touched += 1;
+        let touched = self.touched;
+        let Some(slot) = self.world.slots.get_mut(&key) else { return };
+        let Some(seen) = part(slot, role).as_mut().filter(|seen| seen.id == event.container_id)
+        else {
+            return;
+        };
+        let mut refresh = false;
+        match &event.kind {
+            EngineEventKind::Started => {
+                seen.state = EngineState::Running;
+                seen.started_at = Some(event.time);
+                seen.exit_code = None;
+                seen.finished_at = None;
+                refresh = true;
+            }
+            EngineEventKind::Died(code) => {
+                seen.state = EngineState::Exited;
+                seen.exit_code = Some(*code);
+                seen.finished_at = Some(event.time);
+            }
+            EngineEventKind::OutOfMemory => seen.oom_killed = true,
+            EngineEventKind::Removed => *part(slot, role) = None,
+            EngineEventKind::Paused => seen.state = EngineState::Paused,
+            EngineEventKind::Unpaused => seen.state = EngineState::Running,
+            EngineEventKind::Connected(_) | EngineEventKind::Disconnected(_) => refresh = true,
+            EngineEventKind::Created | EngineEventKind::Health(_) => return,
+        }
+        slot.touched = touched;
+        if refresh {
+            self.refresh_soon();
+        }
+        self.dirty.insert(key);
+    }
+
+    /// Whose event it is; network events carry only an id.
+    fn find(&self, event: &EngineEvent) -> Option<(ReplicaKey, Role)> {
+        if let Some(own) = &event.ownership {
+            return Some((own.replica.clone(), own.role));
+        }
+        let is = |seen: &Option<Seen>| seen.as_ref().is_some_and(|s| s.id == event.container_id);
+        self.world.slots.iter().find_map(|(key, slot)| {
+            if is(&slot.replica.main) {
+                Some((key.clone(), Role::Main))
+            } else if is(&slot.replica.init) {
+                Some((key.clone(), Role::Init))
+            } else {
+                None
+            }
+        })
+    }
+}
+
+/// An action is under way that makes or removes containers: its outcome tells what is there.
+fn is_changing(slot: &Slot) -> bool {
+    slot.replica.busy.as_ref().is_some_and(|(kind, _)| match kind {
+        ActionKind::Create(_) | ActionKind::Start(_) | ActionKind::Stop | ActionKind::Remove => {
+            true
+        }
+        ActionKind::Pull(_) | ActionKind::Readiness | ActionKind::Liveness => false,
+    })
+}
+
+fn part(slot: &mut Slot, role: Role) -> &mut Option<Seen> {
+    match role {
+        Role::Main => &mut slot.replica.main,
+        Role::Init => &mut slot.replica.init,
+    }
+}

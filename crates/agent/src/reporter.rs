@@ -1,0 +1,91 @@
+//! Stores statuses and events: what piles up while one transaction is under way goes into the next.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use smr_control::{Control, Report};
+use smr_model::{Event, ReplicaKey, ReplicaStatus};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+/// Something to store about one replica.
+pub(crate) struct News {
+    /// Which.
+    pub(crate) key: ReplicaKey,
+    /// Its new status; `None` when it is gone.
+    pub(crate) status: Option<Box<ReplicaStatus>>,
+    /// What happened.
+    pub(crate) events: Vec<Event>,
+}
+
+/// Gathering a burst costs this much time and saves most of its transactions.
+const LINGER: Duration = Duration::from_millis(15);
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+struct Batch {
+    statuses: BTreeMap<ReplicaKey, Option<Box<ReplicaStatus>>>,
+    events: Vec<Event>,
+}
+
+impl Batch {
+    fn add(&mut self, news: News) {
+        self.events.extend(news.events);
+        self.statuses.insert(news.key, news.status);
+    }
+
+    fn report(&self) -> Report {
+        let mut report = Report { events: self.events.clone(), ..Report::default() };
+        for (key, status) in &self.statuses {
+            match status {
+                Some(status) => report.put.push((**status).clone()),
+                None => report.remove.push(key.clone()),
+            }
+        }
+        report
+    }
+}
+
+/// The task that stores news.
+pub(crate) struct Reporter;
+
+impl Reporter {
+    /// Starts the task. It ends when the sender is dropped and everything is stored.
+    pub(crate) fn start(control: Control) -> (JoinHandle<()>, mpsc::UnboundedSender<News>) {
+        let (sender, mut inbox) = mpsc::unbounded_channel::<News>();
+        let task = tokio::spawn(async move {
+            while let Some(first) = inbox.recv().await {
+                let mut batch = Batch::default();
+                batch.add(first);
+                if !inbox.is_closed() {
+                    tokio::time::sleep(LINGER).await;
+                }
+                while let Ok(news) = inbox.try_recv() {
+                    batch.add(news);
+                }
+                store(&control, &mut batch, &mut inbox).await;
+            }
+        });
+        (task, sender)
+    }
+}
+
+/// Stores the batch, however long it takes; gives up only when the node is being stopped.
+async fn store(control: &Control, batch: &mut Batch, inbox: &mut mpsc::UnboundedReceiver<News>) {
+    let mut delay = FIRST_RETRY;
+    loop {
+        match control.report(batch.report()).await {
+            Ok(_) => return,
+            Err(error) if inbox.is_closed() => {
+                return tracing::warn!(%error, "the last statuses could not be stored");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "statuses cannot be stored, trying again");
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(LAST_RETRY);
+                while let Ok(news) = inbox.try_recv() {
+                    batch.add(news);
+                }
+            }
+        }
+    }
+}

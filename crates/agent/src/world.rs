@@ -1,0 +1,300 @@
+//! Everything the agent knows: objects, restart requests, and one slot for each replica.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use smr_control::{Control, Error, StoredObject};
+use smr_model::{
+    Definition, Kind, ObjectKey, Reason, ReplicaKey, ReplicaStatus, Spec, spec::ContainersSpec,
+};
+use smr_reconcile::{
+    DependencyState, Memory, NodeFacts, Objects, Peers, Replica, Target, Wanted, dependencies,
+    fresh_status, local_indexes, render,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::infrastructure::{Desired, Ready};
+
+/// One replica, with what planning does not need.
+pub(crate) struct Slot {
+    pub(crate) replica: Replica,
+    /// The rendered form and what it was made from.
+    rendering: Option<Rendering>,
+    /// Drops the action under way.
+    pub(crate) cancel: Option<CancellationToken>,
+    /// When time alone could change the plan.
+    pub(crate) wake_at: Option<Timestamp>,
+    /// Status as last handed to the reporter.
+    pub(crate) reported: Option<ReplicaStatus>,
+    /// Count of the last change by an action or an event; a listing from before it is stale.
+    pub(crate) touched: u64,
+}
+
+struct Rendering {
+    uid: String,
+    generation: u64,
+    used: BTreeSet<ObjectKey>,
+    target: Result<Arc<Target>, Reason>,
+}
+
+/// The world of one node.
+pub(crate) struct World {
+    pub(crate) node_id: u64,
+    pub(crate) node: NodeFacts,
+    pub(crate) objects: BTreeMap<ObjectKey, StoredObject>,
+    pub(crate) tokens: BTreeMap<ReplicaKey, String>,
+    pub(crate) slots: BTreeMap<ReplicaKey, Slot>,
+    /// Networks and volumes: there, or why not.
+    pub(crate) ready: Ready,
+    /// Revision everything above is of.
+    pub(crate) revision: u64,
+}
+
+impl Objects for World {
+    fn get(&self, key: &ObjectKey) -> Option<&Definition> {
+        self.objects.get(key).map(|object| &object.definition)
+    }
+}
+
+impl Peers for World {
+    fn group(&self, group: &str) -> Vec<(ReplicaKey, Option<&ReplicaStatus>)> {
+        let first = ObjectKey::new(Kind::Containers, group, "");
+        let of_group = self
+            .objects
+            .range(first..)
+            .take_while(|(key, _)| key.kind == Kind::Containers && key.group == group);
+        let mut replicas = Vec::new();
+        for (key, object) in of_group {
+            let Spec::Containers(spec, _) = &object.definition.spec else { continue };
+            for index in 1..=spec.replica_count() {
+                let key = ReplicaKey::new(&key.group, &key.name, index);
+                let status = self.slots.get(&key).map(|slot| &slot.replica.status);
+                replicas.push((key, status));
+            }
+        }
+        replicas
+    }
+}
+
+impl World {
+    /// Reads objects, restart requests and this node's statuses.
+    pub(crate) async fn load(control: &Control) -> Result<Self, Error> {
+        let mut world = Self {
+            node_id: control.node_id(),
+            node: NodeFacts { name: control.node_name().to_owned() },
+            objects: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            ready: Ready::new(),
+            revision: 0,
+        };
+        world.reload(control).await?;
+        let (_, statuses) = control.statuses().await?;
+        for status in statuses.into_iter().filter(|s| s.node_id == world.node_id) {
+            let mut slot = Slot::new(status.clone());
+            slot.reported = Some(status.clone());
+            world.slots.insert(status.key, slot);
+        }
+        Ok(world)
+    }
+
+    /// Reads objects and restart requests anew, for example after a watch fell behind.
+    pub(crate) async fn reload(&mut self, control: &Control) -> Result<(), Error> {
+        let (revision, objects) = control.objects().await?;
+        self.revision = revision;
+        self.objects = objects.into_iter().map(|object| (object.key(), object)).collect();
+        self.tokens = control.restart_tokens().await?;
+        Ok(())
+    }
+
+    /// Networks and volumes that objects ask for.
+    pub(crate) fn desired_infrastructure(&self) -> Desired {
+        Desired::of(self.objects.values().map(|object| &object.definition))
+    }
+
+    /// Every replica this node should run, and every one it has.
+    pub(crate) fn all_replicas(&self) -> BTreeSet<ReplicaKey> {
+        let mut keys: BTreeSet<_> = self.slots.keys().cloned().collect();
+        for key in self.objects.keys().filter(|key| key.kind == Kind::Containers) {
+            keys.extend(self.replicas_of(key));
+        }
+        keys
+    }
+
+    /// The replicas of `object` this node should run.
+    pub(crate) fn replicas_of(&self, object: &ObjectKey) -> Vec<ReplicaKey> {
+        let Some(spec) = self.containers(object) else { return Vec::new() };
+        local_indexes(spec, self.node_id, &[self.node_id], self.node_id)
+            .into_iter()
+            .map(|index| ReplicaKey::new(&object.group, &object.name, index))
+            .collect()
+    }
+
+    fn containers(&self, object: &ObjectKey) -> Option<&ContainersSpec> {
+        match &self.objects.get(object)?.definition.spec {
+            Spec::Containers(spec, _) => Some(spec),
+            _ => None,
+        }
+    }
+
+    /// The replicas that have to be looked at because `object` changed.
+    pub(crate) fn affected_by(&self, object: &ObjectKey) -> BTreeSet<ReplicaKey> {
+        let mut keys = BTreeSet::new();
+        if object.kind == Kind::Containers {
+            keys.extend(self.replicas_of(object));
+            keys.extend(self.dependents_of(&object.group));
+        }
+        for (key, slot) in &self.slots {
+            let of_object = key.object() == *object;
+            if of_object || slot.rendering.as_ref().is_some_and(|r| r.used.contains(object)) {
+                keys.insert(key.clone());
+            }
+        }
+        keys
+    }
+
+    /// The replicas that depend on something in `group`.
+    pub(crate) fn dependents_of(&self, group: &str) -> Vec<ReplicaKey> {
+        self.slots
+            .iter()
+            .filter(|(key, _)| {
+                self.containers(&key.object())
+                    .is_some_and(|spec| spec.dependencies.iter().any(|d| d.group == group))
+            })
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    /// Forgets rendered forms that were made from `object`.
+    pub(crate) fn forget_renderings(&mut self, object: &ObjectKey) {
+        for slot in self.slots.values_mut() {
+            if slot.rendering.as_ref().is_some_and(|r| r.used.contains(object)) {
+                slot.rendering = None;
+            }
+        }
+    }
+
+    /// The slot of a replica, made if there is none. Tells whether it was made.
+    pub(crate) fn slot(&mut self, key: &ReplicaKey, now: Timestamp) -> (&mut Slot, bool) {
+        let fresh = !self.slots.contains_key(key);
+        if fresh {
+            let mut status = fresh_status(key, &self.node.name, self.node_id, now);
+            // Requests from before the replica existed are not for it.
+            status.restart_token = self.tokens.get(key).cloned().unwrap_or_default();
+            self.slots.insert(key.clone(), Slot::new(status));
+        }
+        (self.slots.get_mut(key).expect("inserted just now if it was not there"), fresh)
+    }
+
+    /// Brings the wish for a replica up to date in its slot, if there is a slot.
+    pub(crate) fn refresh_wanted(&mut self, control: &Control, key: &ReplicaKey) {
+        let wanted = self.wanted(control, key);
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.replica.wanted = wanted;
+        }
+    }
+
+    /// Whether this node should run the replica.
+    pub(crate) fn is_wanted(&self, key: &ReplicaKey) -> bool {
+        self.containers(&key.object()).is_some_and(|spec| {
+            local_indexes(spec, self.node_id, &[self.node_id], self.node_id).contains(&key.index)
+        })
+    }
+
+    fn wanted(&mut self, control: &Control, key: &ReplicaKey) -> Option<Wanted> {
+        if !self.is_wanted(key) {
+            return None;
+        }
+        let target = self.target(control, key)?;
+        let object = self.objects.get(&key.object())?;
+        let Spec::Containers(spec, _) = &object.definition.spec else { return None };
+        Some(Wanted {
+            generation: object.generation,
+            missing: target.as_ref().ok().and_then(|target| self.missing(target)),
+            target,
+            restart_token: self.tokens.get(key).cloned().unwrap_or_default(),
+            dependencies: if spec.dependencies.is_empty() {
+                DependencyState::Solved
+            } else {
+                dependencies(key, &spec.dependencies, self)
+            },
+            dependency_names: spec
+                .dependencies
+                .iter()
+                .map(|d| format!("{}.{}", d.group, d.name))
+                .collect(),
+        })
+    }
+
+    /// The rendered form: kept as long as nothing it was made from changed.
+    fn target(
+        &mut self,
+        control: &Control,
+        key: &ReplicaKey,
+    ) -> Option<Result<Arc<Target>, Reason>> {
+        let object = self.objects.get(&key.object())?;
+        let kept = self.slots.get(key).and_then(|slot| slot.rendering.as_ref());
+        if let Some(kept) = kept
+            && kept.uid == object.uid
+            && kept.generation == object.generation
+        {
+            return Some(kept.target.clone());
+        }
+        let (uid, generation) = (object.uid.clone(), object.generation);
+        let (rendered, used) = render(key, &object.definition, self, &self.node, object.updated);
+        let target = rendered.map(|rendered| {
+            Arc::new(Target {
+                main_hash: control.fingerprint(&rendered.main),
+                init_hash: rendered
+                    .init
+                    .as_ref()
+                    .map(|init| control.fingerprint(init))
+                    .unwrap_or_default(),
+                rendered,
+            })
+        });
+        if let Some(slot) = self.slots.get_mut(key) {
+            if let Ok(target) = &target {
+                slot.replica.last_stop_timeout = Some(target.rendered.stop_timeout);
+            }
+            slot.rendering = Some(Rendering { uid, generation, used, target: target.clone() });
+        }
+        Some(target)
+    }
+
+    /// Why a needed network or volume is not there, if so.
+    fn missing(&self, target: &Target) -> Option<Reason> {
+        target.rendered.needs.iter().find_map(|object| match self.ready.get(object) {
+            Some(Ok(())) => None,
+            Some(Err(why)) => {
+                Some(Reason::new("MissingObject", format!("`{object}` cannot be made: {why}")))
+            }
+            None => Some(Reason::new("MissingObject", format!("`{object}` is being made"))),
+        })
+    }
+}
+
+impl Slot {
+    fn new(status: ReplicaStatus) -> Self {
+        Self {
+            replica: Replica {
+                wanted: None,
+                main: None,
+                init: None,
+                status,
+                memory: Memory::default(),
+                busy: None,
+                engine_down: None,
+                last_stop_timeout: None,
+            },
+            rendering: None,
+            cancel: None,
+            wake_at: None,
+            reported: None,
+            touched: 0,
+        }
+    }
+}
