@@ -59,10 +59,7 @@ pub fn install_as(
     image: &str,
     progress: &dyn Fn(&str),
 ) -> Result<Installed> {
-    let recipe = RECIPES
-        .iter()
-        .find(|recipe| recipe.name == name)
-        .with_context(|| format!("no recipe for an image `{name}`"))?;
+    let recipe = find(name)?;
     let stamp = recipe.stamp();
     if docker.image_label(image, STAMP_LABEL).as_deref() == Some(&stamp) {
         return Ok(Installed::Present);
@@ -72,6 +69,20 @@ pub fn install_as(
     changes.push(format!("LABEL {STAMP_LABEL}={stamp}"));
     docker.import(image, &tar, &changes)?;
     Ok(Installed::Imported)
+}
+
+/// Builds the image of a recipe into the cache, if it is not there. Where there is no network afterwards, as
+/// in a lab, [`install`] then needs none.
+pub fn prepare(name: &str, progress: &dyn Fn(&str)) -> Result<()> {
+    let recipe = find(name)?;
+    archive(recipe, &recipe.stamp(), progress).map(drop)
+}
+
+fn find(name: &str) -> Result<&'static Recipe> {
+    RECIPES
+        .iter()
+        .find(|recipe| recipe.name == name)
+        .with_context(|| format!("no recipe for an image `{name}`"))
 }
 
 /// The finished root file system of a recipe, from the cache or built now.

@@ -108,6 +108,22 @@ impl Lab {
         in_namespace(self.namespace(), program)
     }
 
+    /// A prepared command, moved into the namespace: program, arguments, environment and folder stay.
+    pub fn wrap(&self, command: &Command) -> Command {
+        let mut inside = self.command(command.get_program());
+        inside.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => inside.env(name, value),
+                None => inside.env_remove(name),
+            };
+        }
+        if let Some(folder) = command.get_current_dir() {
+            inside.current_dir(folder);
+        }
+        inside
+    }
+
     /// Pid of the process that holds the namespace.
     pub(crate) fn namespace(&self) -> u32 {
         self.holder.id()

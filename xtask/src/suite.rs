@@ -8,7 +8,8 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail, ensure};
+use smr_integration::{Lab, images};
 
 use crate::{
     apt,
@@ -23,9 +24,55 @@ struct Count {
     failed: u64,
 }
 
-/// Runs all steps, also after a failure, and ends with the line that CI reads.
+/// What has been run so far.
+#[derive(Debug, Default)]
+struct Suite {
+    count: Count,
+    failures: Vec<String>,
+}
+
+impl Suite {
+    /// Runs one step; the next one runs whatever comes of it.
+    fn step(&mut self, what: &str, mut command: Command) {
+        match timed(what, || run_counting(&mut command)) {
+            Ok(seen) => {
+                self.count.passed += seen.passed;
+                self.count.failed += seen.failed;
+                if seen.failed > 0 {
+                    self.failures.push(format!("{what}: {} failed", seen.failed));
+                }
+            }
+            Err(error) => self.fail(what, &error),
+        }
+    }
+
+    fn fail(&mut self, what: &str, error: &Error) {
+        self.count.failed += 1;
+        self.failures.push(format!("{what}: {error:#}"));
+    }
+
+    /// Ends with the line that CI reads.
+    fn end(self) -> Result<()> {
+        for failure in &self.failures {
+            say(failure);
+        }
+        println!("{} passed, {} failed", self.count.passed, self.count.failed);
+        ensure!(self.failures.is_empty(), "{} steps failed", self.failures.len());
+        Ok(())
+    }
+}
+
+/// Runs all steps, also after a failure.
 pub(crate) fn test() -> Result<()> {
-    apt::ensure(&[apt::ENGINE, apt::TESTS])?;
+    let mut suite = Suite::default();
+    match apt::ensure(&[apt::ENGINE, apt::TESTS]) {
+        Ok(()) => run_all(&mut suite),
+        Err(error) => suite.fail("packages", &error),
+    }
+    suite.end()
+}
+
+fn run_all(suite: &mut Suite) {
     let target = target_dir();
     if let Some(target) = &target {
         say(&format!("building in {}", target.display()));
@@ -38,29 +85,11 @@ pub(crate) fn test() -> Result<()> {
         }
         command
     };
-    let mut count = Count::default();
-    let mut failures = Vec::new();
-    let mut step = |what: &str, mut command: Command| {
-        let done = timed(what, || run_counting(&mut command));
-        match done {
-            Ok(seen) => {
-                count.passed += seen.passed;
-                count.failed += seen.failed;
-                if seen.failed > 0 {
-                    failures.push(format!("{what}: {} failed", seen.failed));
-                }
-            }
-            Err(error) => {
-                count.failed += 1;
-                failures.push(format!("{what}: {error:#}"));
-            }
-        }
-    };
-    step("format", make(&["fmt", "--all", "--check"]));
+    suite.step("format", make(&["fmt", "--all", "--check"]));
     let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
-    step("clippy", make(&clippy));
+    suite.step("clippy", make(&clippy));
     // With all targets, so that the binary is built with the same features as the tests, once.
-    step("build", make(&["build", "--workspace", "--all-targets", "--quiet"]));
+    suite.step("build", make(&["build", "--workspace", "--all-targets", "--quiet"]));
     let mut tests = if has_nextest() {
         make(&["nextest", "run", "--workspace", "--no-fail-fast"])
     } else {
@@ -68,22 +97,35 @@ pub(crate) fn test() -> Result<()> {
         make(&["test", "--workspace", "--all-targets", "--no-fail-fast"])
     };
     let binary = target.clone().unwrap_or_else(|| root().join("target")).join("debug/smr");
-    tests.env("SMR_BIN", binary).env("SMR_LAB", "required");
+    tests.env("SMR_BIN", binary);
     if in_ci() && env::var_os("SMR_KILLS").is_none() {
         // The full hundred is for a developer's patience; CI looks at every change.
         tests.env("SMR_KILLS", "25");
     }
-    step("tests (unit, property, conformance, command line, real engine)", tests);
-    step("documentation tests", make(&["test", "--workspace", "--doc", "--quiet"]));
+    let lab = lab().unwrap_or_else(|error| {
+        suite.fail("Docker engine", &error);
+        None
+    });
+    if let Some(lab) = &lab {
+        // Inside the lab, so that tests reach containers of its engine by address.
+        tests = lab.wrap(&tests);
+        tests.env("SMR_LAB", "required").env("SMR_TEST_DOCKER", lab.docker().socket());
+    }
+    suite.step("tests (unit, property, conformance, command line, real engine)", tests);
+    drop(lab);
+    suite.step("documentation tests", make(&["test", "--workspace", "--doc", "--quiet"]));
+}
 
-    for failure in &failures {
-        say(failure);
+/// An engine for the tests, and the images in the cache: inside a lab there is no network to build them.
+fn lab() -> Result<Option<Lab>> {
+    if !apt::is_root() {
+        say("not root: tests that need a real engine skip themselves");
+        return Ok(None);
     }
-    println!("{} passed, {} failed", count.passed, count.failed);
-    if count.failed > 0 {
-        bail!("{} steps failed", failures.len());
+    for recipe in images::RECIPES {
+        images::prepare(recipe.name, &say)?;
     }
-    Ok(())
+    timed("starting a Docker engine for the tests", Lab::start).map(Some)
 }
 
 /// Where to build: as told; in CI, where checkouts come and go, in the user's cache.

@@ -1,0 +1,7 @@
+//! Parts that the benchmarks share: timing of writers, the etcd compared with, tables.
+//!
+//! Start reading at the binaries in `src/bin`; each prints a ratio measured in one run.
+
+pub mod etcd;
+pub mod load;
+pub mod raw;
