@@ -3,6 +3,7 @@
 mod api;
 mod deploy;
 mod idle;
+mod requests;
 mod restart;
 mod stats;
 

@@ -8,6 +8,7 @@ use smr_integration::{Lab, Node, wait};
 
 use super::{
     node,
+    requests::Requests,
     stats::{median, ms, percentile, ratio, table, verdict},
 };
 
@@ -17,33 +18,44 @@ const OBJECTS: usize = 10_000;
 /// Rows in the tables compared.
 const ROWS: usize = 1_000;
 
-/// Calls of each kind.
-const CALLS: usize = 100;
+/// Processes of each kind.
+const CALLS: usize = 50;
 
 pub(super) fn api(lab: &Lab) -> Result<()> {
     let node = node(lab, "")?;
     let load = load_objects(&node)?;
-    println!("\n{OBJECTS} objects stored in {load:.1?} by one `smrctl apply`");
-    println!("each figure is a whole `smrctl` process: start, TLS handshake, request, output\n");
-    let one = node.file("one.yaml", &configuration(OBJECTS / 2))?;
-    let object = format!("configuration/bench/c{}", OBJECTS / 2);
-    let rows = [
-        ("version (no request)", vec!["version"]),
-        ("get one", vec!["get", object.as_str()]),
-        ("apply one, unchanged", vec!["apply", one.as_str()]),
-        ("list all", vec!["list", "configuration", "--output", "name"]),
-        ("list all, json", vec!["list", "configuration", "--output", "json"]),
-    ];
+    println!("\n{OBJECTS} objects stored in {load:.1?} by one `smrctl apply`\n");
+    let middle = OBJECTS / 2;
+    let one = configuration(middle);
+    let path = format!("/api/v1/objects/configuration/bench/c{middle}");
+    let requests = Requests::new(lab, &node)?;
     let mut lines = Vec::new();
-    for (what, arguments) in rows {
-        let samples = sample(CALLS, || node.ok(&arguments).map(drop))?;
+    let mut line = |what: &str, samples: Vec<Duration>| {
         lines.push(vec![
             what.to_owned(),
+            samples.len().to_string(),
             ms(percentile(&samples, 0.5)),
             ms(percentile(&samples, 0.99)),
         ]);
+    };
+    line("request: get one", requests.sample(1000, &path, None)?);
+    line("request: apply one, unchanged", requests.sample(1000, "/api/v1/apply", Some(&one))?);
+    let all = "/api/v1/objects?kind=configuration";
+    line("request: list all", requests.sample(50, all, None)?);
+    line("request: list all, names", requests.sample(50, &format!("{all}&names=true"), None)?);
+
+    // Whole processes: start, handshake, request, output.
+    let file = node.file("one.yaml", &one)?;
+    let object = format!("configuration/bench/c{middle}");
+    for (what, arguments) in [
+        ("smrctl version --client", vec!["version", "--client"]),
+        ("smrctl get", vec!["get", object.as_str()]),
+        ("smrctl apply, unchanged", vec!["apply", file.as_str()]),
+        ("smrctl list, names", vec!["list", "configuration", "--output", "name"]),
+    ] {
+        line(what, sample(CALLS, || node.ok(&arguments).map(drop))?);
     }
-    table(&["call", "p50", "p99"], &lines);
+    table(&["", "samples", "p50", "p99"], &lines);
     compare_ps(lab, &node)
 }
 
