@@ -157,8 +157,10 @@ pub(crate) fn transport(url: &str, err: Cause, connecting: bool) -> Error {
 
 fn chain<'a>(err: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'static)> {
     let mut causes = vec![err];
-    while let Some(cause) = causes.last().and_then(|err| err.source()) {
+    let mut last = err;
+    while let Some(cause) = last.source() {
         causes.push(cause);
+        last = cause;
     }
     causes
 }

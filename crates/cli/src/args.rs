@@ -1,0 +1,145 @@
+//! What can be typed, as data. No behaviour.
+
+mod client;
+mod context;
+mod manager;
+mod node;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, ValueEnum};
+use clap_complete::ArgValueCompleter;
+use smr_model::ObjectRef;
+
+pub use client::*;
+pub use context::*;
+pub use manager::*;
+pub use node::*;
+
+use crate::complete;
+
+/// Client of simplecontainer clusters
+#[derive(Debug, Parser)]
+#[command(
+    name = "smrctl",
+    version,
+    arg_required_else_help = true,
+    after_help = "Start with `smrctl context`, `smrctl apply FILE --wait` and `smrctl ps`."
+)]
+pub struct Smrctl {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: ClientCommand,
+}
+
+/// A node of a container cluster, and its command line
+#[derive(Debug, Parser)]
+#[command(
+    name = "smr",
+    version,
+    arg_required_else_help = true,
+    after_help = "`smr start` runs a node; every command of `smrctl` works here too."
+)]
+pub struct Smr {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: SmrCommand,
+}
+
+/// Start and stop the node of this machine
+#[derive(Debug, Parser)]
+#[command(name = "smrmgr", version, arg_required_else_help = true)]
+pub struct Smrmgr {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: ManagerCommand,
+}
+
+/// All commands of `smr`.
+#[derive(Debug, clap::Subcommand)]
+pub enum SmrCommand {
+    #[command(flatten)]
+    Node(NodeCommand),
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Context to use instead of the active one
+    #[arg(long, global = true, value_name = "NAME", env = "SMR_CONTEXT", hide_env = true,
+          add = ArgValueCompleter::new(complete::contexts))]
+    pub context: Option<String>,
+    /// Directory with `.smrctl` instead of the home directory
+    #[arg(long, global = true, value_name = "DIR", env = "SMR_HOME", hide_env = true)]
+    pub home: Option<PathBuf>,
+    /// Group of resources given as KIND/NAME
+    #[arg(
+        short,
+        long,
+        alias = "g",
+        global = true,
+        value_name = "GROUP",
+        default_value = "default",
+        hide_default_value = true
+    )]
+    pub group: String,
+    /// When to use colours
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true
+    )]
+    pub color: clap::ColorChoice,
+    /// Accepted for scripts written for other versions
+    #[arg(long, global = true, value_name = "LEVEL", env = "LOG_LEVEL", hide = true)]
+    pub log: Option<String>,
+}
+
+/// Shape of output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A table
+    #[default]
+    #[value(alias = "s")]
+    Table,
+    /// A table with more columns
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+    /// Names only, one per line
+    Name,
+}
+
+/// `--output`.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct OutputArg {
+    /// Shape of the output
+    #[arg(short, long, alias = "o", value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+}
+
+/// A resource as typed: `KIND/GROUP/NAME` and the other short forms.
+#[derive(Debug, Clone, Args)]
+pub struct ResourceArg {
+    /// Resource: KIND/GROUP/NAME, KIND/NAME or PREFIX/VERSION/kind/KIND/GROUP/NAME
+    #[arg(value_name = "RESOURCE", add = ArgValueCompleter::new(complete::resources))]
+    pub resource: ObjectRef,
+}
+
+/// A replica as typed: `containers/GROUP/GENERATED-NAME`.
+#[derive(Debug, Clone, Args)]
+pub struct ReplicaArg {
+    /// Replica: containers/GROUP/NAME-INDEX as `ps` shows it
+    #[arg(value_name = "REPLICA", add = ArgValueCompleter::new(complete::replicas))]
+    pub replica: ObjectRef,
+}

@@ -1,0 +1,192 @@
+//! Commands that concern the node of this machine.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{GenerateArgs, OutputArg};
+use crate::settings::Seconds;
+
+/// Commands that concern the node of this machine.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Run a node until it is stopped
+    Start(StartArgs),
+    /// Stop the node of this machine; its containers go on running
+    Stop(StopArgs),
+    /// Show whether the node of this machine works
+    Status(StatusArgs),
+    /// Write, check and show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Make, check and restore backups
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// Write man pages and the command reference
+    #[command(hide = true)]
+    Generate(GenerateArgs),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigArg {
+    /// Configuration; /etc/smr/smr.toml if that exists, else the defaults
+    #[arg(long, value_name = "FILE", env = "SMR_CONFIG", hide_env = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// Keys of the configuration that have flags.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Instead of what the configuration says")]
+pub struct OverrideArgs {
+    /// Name of the node
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// DNS name the node is reached at; may be repeated
+    #[arg(long = "domain", value_name = "DOMAIN")]
+    pub domains: Vec<String>,
+    /// Address the node is reached at; may be repeated
+    #[arg(long = "ip", value_name = "IP")]
+    pub ips: Vec<String>,
+    /// Address the control API listens on; may be repeated
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: Vec<String>,
+    /// Directory of the node's data
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Docker's socket
+    #[arg(long, value_name = "unix://PATH")]
+    pub docker: Option<String>,
+    /// Directory of definitions that is kept applied
+    #[arg(long, value_name = "DIR")]
+    pub manifests: Option<String>,
+    /// Any other key, such as `telemetry.log_level=debug`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub option: Vec<String>,
+}
+
+/// Arguments of `start`.
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    #[command(flatten)]
+    pub config: ConfigArg,
+    #[command(flatten)]
+    pub overrides: OverrideArgs,
+    /// In a session of its own, for those that start a node and leave
+    #[arg(long, hide = true)]
+    pub detached: bool,
+}
+
+/// Arguments of `stop`.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Directory of the node's data, when the configuration does not say it
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Longest time to wait for its end
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    pub timeout: Seconds,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Directory of the node's data, when the configuration does not say it
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArg,
+}
+
+/// Commands of `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Write a configuration with every key explained
+    Init(ConfigInitArgs),
+    /// Report every mistake in a configuration
+    Check(ConfigFileArgs),
+    /// Show the configuration in effect
+    Show(ConfigShowArgs),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+}
+
+/// Arguments of `config init`.
+#[derive(Debug, Args)]
+pub struct ConfigInitArgs {
+    /// File to write; `-` for standard output
+    #[arg(value_name = "FILE", default_value = smr_config::DEFAULT_PATH)]
+    pub file: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// A configuration by name.
+#[derive(Debug, Args)]
+pub struct ConfigFileArgs {
+    /// File to check
+    #[arg(value_name = "FILE", env = "SMR_CONFIG", hide_env = true,
+          default_value = smr_config::DEFAULT_PATH)]
+    pub file: PathBuf,
+}
+
+/// Arguments of `config show`.
+#[derive(Debug, Args)]
+pub struct ConfigShowArgs {
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Every key, those that are not set too
+    #[arg(long)]
+    pub defaults: bool,
+}
+
+/// Commands of `backup`.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Write a backup of the running cluster's state to a file
+    Create(BackupCreateArgs),
+    /// Make a stopped node's state that of a backup
+    Restore(BackupRestoreArgs),
+    /// Check a backup and show what it holds
+    Verify(BackupFileArgs),
+}
+
+/// A backup by name.
+#[derive(Debug, Args)]
+pub struct BackupFileArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Arguments of `backup create`.
+#[derive(Debug, Args)]
+pub struct BackupCreateArgs {
+    /// File to write; `-` for standard output
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `backup restore`.
+#[derive(Debug, Args)]
+pub struct BackupRestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Directory of the node's data, when the configuration does not say it
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Replace state that is there
+    #[arg(long)]
+    pub force: bool,
+}

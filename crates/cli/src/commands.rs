@@ -1,0 +1,115 @@
+//! What commands do. They see settings and plain arguments, never the command line.
+
+pub mod apply;
+pub mod backup;
+pub mod config;
+pub mod context;
+pub mod edit;
+pub mod events;
+pub mod exec;
+pub mod explain;
+pub mod generate;
+pub mod inspect;
+pub mod list;
+pub mod logs;
+pub mod manager;
+pub mod node;
+pub mod ps;
+pub mod remove;
+pub mod template;
+pub mod version;
+mod waiting;
+
+use std::future::Future;
+
+use smr_model::{Kind, ObjectKey, ObjectRef};
+
+use crate::{
+    args::{ClientCommand, ContainersCommand},
+    complete,
+    error::{Error, exit},
+    settings::Settings,
+};
+
+/// The exit code of a command that did something.
+pub type Outcome = Result<u8, Error>;
+
+/// Runs a command of the client.
+pub fn client(settings: &Settings, command: ClientCommand) -> Outcome {
+    match command {
+        ClientCommand::Context(args) => context::run(settings, args),
+        ClientCommand::Explain(args) => explain::explain(settings, &args.path),
+        ClientCommand::Schema => explain::schema(settings),
+        ClientCommand::Completion(args) => complete::script(settings, args.shell),
+        ClientCommand::Apply(args) => block(apply::run(settings, args)),
+        ClientCommand::Remove(args) => block(remove::run(settings, args)),
+        ClientCommand::Diff(args) => block(apply::diff(settings, args)),
+        ClientCommand::Template(args) => block(template::run(settings, args)),
+        ClientCommand::Ps(args) if args.kind == Kind::Containers => {
+            block(ps::replicas(settings, &args.view))
+        }
+        ClientCommand::Ps(args) => {
+            block(list::run(settings, Some(args.kind), None, None, args.view.output.output))
+        }
+        ClientCommand::Containers(args) => match args.command {
+            None => block(ps::replicas(settings, &args.view)),
+            Some(ContainersCommand::Images(output)) => block(ps::images(settings, output.output)),
+            Some(ContainersCommand::Restart(args)) => block(logs::restart(settings, &args.replica)),
+        },
+        ClientCommand::List(args) => {
+            block(list::run(settings, args.kind, args.selector, args.prefix, args.output.output))
+        }
+        ClientCommand::Get(args) => block(inspect::get(settings, args)),
+        ClientCommand::Inspect(args) => block(inspect::inspect(settings, args)),
+        ClientCommand::Edit(args) => block(edit::run(settings, &args.resource.resource)),
+        ClientCommand::Restart(args) => block(logs::restart(settings, &args.replica)),
+        ClientCommand::Logs(args) => block(logs::logs(settings, args)),
+        ClientCommand::Debug(args) => block(logs::debug(settings, args)),
+        ClientCommand::Exec(args) => block(exec::run(settings, args)),
+        ClientCommand::Events(args) => block(events::run(settings, args)),
+        ClientCommand::Images(output) => block(ps::images(settings, output.output)),
+        ClientCommand::Nodes(args) => block(ps::nodes(settings, args.output.output)),
+        ClientCommand::Health(output) => block(version::health(settings, output.output)),
+        ClientCommand::Version(args) => block(version::run(settings, args)),
+    }
+}
+
+/// Runs a future on a runtime of one thread. Threads that wait for input are left behind.
+pub fn block<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Terminal { what: "the network", source })?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    result
+}
+
+/// The key a resource argument means.
+pub fn object_key(settings: &Settings, resource: &ObjectRef) -> Result<ObjectKey, Error> {
+    resource.key(&settings.group).ok_or_else(|| {
+        Error::usage(
+            format!("`{}` names a kind, not an object", resource.kind),
+            format!(
+                "write `{}/GROUP/NAME`; `smrctl list {}` shows them",
+                resource.kind, resource.kind
+            ),
+        )
+    })
+}
+
+/// Group and generated name a replica argument means.
+pub fn replica_name(settings: &Settings, resource: &ObjectRef) -> Result<(String, String), Error> {
+    let key = object_key(settings, resource)?;
+    if key.kind != Kind::Containers {
+        return Err(Error::usage(
+            format!("`{key}` has no containers"),
+            "name a replica as `smrctl ps` shows it: `containers/GROUP/NAME-INDEX`",
+        ));
+    }
+    // The seventh element of a canonical key is the replica.
+    Ok((key.group, resource.field.clone().unwrap_or(key.name)))
+}
+
+/// Success.
+pub const DONE: u8 = exit::DONE;

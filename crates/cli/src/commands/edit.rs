@@ -1,0 +1,87 @@
+//! `edit`: an object in an editor.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use smr_model::ObjectRef;
+use smr_wire::ApplyQuery;
+
+use super::{DONE, Outcome, inspect::fetch, object_key};
+use crate::{error::Error, settings::Settings};
+
+/// Opens the definition as YAML, applies what was made of it and prints the new one.
+pub async fn run(settings: &Settings, resource: &ObjectRef) -> Outcome {
+    let key = object_key(settings, resource)?;
+    let client = settings.client()?;
+    // Masked values would be stored as masks, so they have to be shown to be edited.
+    let object = fetch(&client, &key, key.kind.is_confidential()).await?;
+    let before = smr_model::value_to_yaml(&object.definition);
+    let file = write_temporary(&format!("{}-{}-{}", key.kind, key.group, key.name), &before)?;
+    let after = match edit(&file) {
+        Ok(after) if after.trim() == before.trim() => {
+            discard(&file);
+            return Err(Error::NothingChanged);
+        }
+        Ok(after) => after,
+        Err(err) => {
+            discard(&file);
+            return Err(err);
+        }
+    };
+    let query = ApplyQuery { source: Some(file.display().to_string()), dry_run: false };
+    match client.apply(&query, after).await {
+        Ok(_) => discard(&file),
+        Err(err) => return Err(Error::Edited { path: file, source: Box::new(err.into()) }),
+    }
+    let object = fetch(&client, &key, false).await?;
+    settings.printer.json(&object.definition)?;
+    Ok(DONE)
+}
+
+/// A file that only its owner can read, in a directory of its own.
+fn write_temporary(name: &str, text: &str) -> Result<PathBuf, Error> {
+    let stamp = jiff::Timestamp::now().as_nanosecond();
+    let dir = std::env::temp_dir().join(format!("smr-edit-{}-{stamp}", std::process::id()));
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Write { path, source }
+    };
+    fs::DirBuilder::new().mode(0o700).create(&dir).map_err(failed(&dir))?;
+    let path = dir.join(format!("{}.yaml", name.replace(['/', '\\'], "-")));
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(failed(&path))?;
+    Ok(path)
+}
+
+fn discard(file: &Path) {
+    let _ = fs::remove_file(file);
+    if let Some(dir) = file.parent() {
+        let _ = fs::remove_dir(dir);
+    }
+}
+
+fn edit(file: &Path) -> Result<String, Error> {
+    let editor = std::env::var("EDITOR").ok().filter(|editor| !editor.trim().is_empty());
+    let editor = editor.unwrap_or_else(|| "vi".to_owned());
+    // Editors come with arguments, such as `code --wait`.
+    let status = Command::new("sh")
+        .args(["-c", &format!("{editor} \"$1\""), "sh"])
+        .arg(file)
+        .status()
+        .map_err(|source| Error::Editor { editor: editor.clone(), source })?;
+    if !status.success() {
+        let source = std::io::Error::other(format!("it ended with {status}"));
+        return Err(Error::Editor { editor, source });
+    }
+    fs::read_to_string(file).map_err(|source| Error::Read { path: file.to_owned(), source })
+}

@@ -1,0 +1,56 @@
+//! `get` and `inspect`.
+
+use serde::Serialize;
+use smr_client::Client;
+use smr_model::{Kind, ObjectKey};
+use smr_wire::Object;
+
+use super::{DONE, Outcome, object_key, replica_name};
+use crate::{
+    args::{Data, GetArgs},
+    error::Error,
+    settings::Settings,
+};
+
+/// The stored definition.
+pub async fn get(settings: &Settings, args: GetArgs) -> Outcome {
+    let key = object_key(settings, &args.resource.resource)?;
+    let object = fetch(&settings.client()?, &key, args.reveal).await?;
+    print(settings, args.output, &key, &object.definition)
+}
+
+/// Status, definition and events of a replica; the whole object for everything else.
+pub async fn inspect(settings: &Settings, args: GetArgs) -> Outcome {
+    let key = object_key(settings, &args.resource.resource)?;
+    let client = settings.client()?;
+    if key.kind == Kind::Containers {
+        let (group, name) = replica_name(settings, &args.resource.resource)?;
+        match client.replica(&group, &name).await.map_err(Error::from) {
+            Ok(replica) => return print(settings, args.output, &key, &replica),
+            Err(err) if err.is_not_found() => {}
+            Err(err) => return Err(err),
+        }
+    }
+    let object = fetch(&client, &key, args.reveal).await?;
+    print(settings, args.output, &key, &object)
+}
+
+/// An object, with the seed's words when there is none.
+pub async fn fetch(client: &Client, key: &ObjectKey, reveal: bool) -> Result<Object, Error> {
+    client.object(key, reveal).await.map_err(Error::from).map_err(|err| match err.is_not_found() {
+        true => Error::ResourceNotFound {
+            resource: key.to_string(),
+            hint: Some(format!("`smrctl list {}` shows those there are", key.kind)),
+        },
+        false => err,
+    })
+}
+
+fn print(settings: &Settings, data: Data, key: &ObjectKey, value: &impl Serialize) -> Outcome {
+    match data {
+        Data::Json => settings.printer.json(value)?,
+        Data::Yaml => settings.printer.yaml(value)?,
+        Data::Name => settings.printer.line(key)?,
+    }
+    Ok(DONE)
+}

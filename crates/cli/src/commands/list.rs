@@ -1,0 +1,45 @@
+//! `list`, and `ps` of kinds without containers.
+
+use smr_model::{Kind, natural_cmp};
+use smr_wire::ObjectQuery;
+
+use super::{DONE, Outcome};
+use crate::{args::Output, output::object_table, settings::Settings};
+
+/// Lists objects.
+pub async fn run(
+    settings: &Settings,
+    kind: Option<Kind>,
+    selector: Option<String>,
+    prefix: Option<String>,
+    output: Output,
+) -> Outcome {
+    let names = !matches!(output, Output::Json | Output::Yaml);
+    let query = ObjectQuery {
+        kind: kind.map(|kind| kind.as_str().to_owned()),
+        selector,
+        prefix,
+        names,
+        ..ObjectQuery::default()
+    };
+    let mut list = settings.client()?.objects(&query).await?.items;
+    list.sort_by(|a, b| {
+        (a.key.kind, &a.key.prefix)
+            .cmp(&(b.key.kind, &b.key.prefix))
+            .then_with(|| natural_cmp(&a.key.group, &b.key.group))
+            .then_with(|| natural_cmp(&a.key.name, &b.key.name))
+    });
+    let printer = settings.printer;
+    match output {
+        Output::Table | Output::Wide => {
+            printer.table(&object_table(list.iter().map(|object| &object.key)))?;
+        }
+        Output::Json => printer.json(&list)?,
+        Output::Yaml => printer.yaml(&list)?,
+        Output::Name => {
+            let names: String = list.iter().map(|object| format!("{}\n", object.key)).collect();
+            printer.text(&names)?;
+        }
+    }
+    Ok(DONE)
+}

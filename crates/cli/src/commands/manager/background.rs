@@ -1,0 +1,71 @@
+//! Starting a node that goes on when its starter has gone.
+
+use std::{
+    fs::{self, OpenOptions},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
+    process::Stdio,
+};
+
+use smr_config::Override;
+use tokio::{net::UnixDatagram, process::Command};
+
+use crate::{args::ManagerStartArgs, error::Error, settings::Settings};
+
+/// Runs `smr start` in a session of its own and waits until it says that it is ready.
+pub(super) async fn start(
+    settings: &Settings,
+    args: &ManagerStartArgs,
+    overrides: &[Override],
+    log: &Path,
+) -> Result<(), Error> {
+    let dir = log.parent().unwrap_or(Path::new("/"));
+    let failed = |source| Error::Write { path: log.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    let out = OpenOptions::new().create(true).append(true).mode(0o600).open(log).map_err(failed)?;
+    let err = out.try_clone().map_err(failed)?;
+    let socket_path = dir.join(format!(".ready-{}", std::process::id()));
+    let _ = fs::remove_file(&socket_path);
+    let socket = UnixDatagram::bind(&socket_path)
+        .map_err(|source| Error::Write { path: socket_path.clone(), source })?;
+
+    // By this path it is the running file, even if another has its name by now.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("smr").arg("start").arg("--detached");
+    if let Some(config) = &args.config {
+        command.arg("--config").arg(config);
+    }
+    for Override { key, value, .. } in overrides {
+        command.arg("--option").arg(format!("{key}={value}"));
+    }
+    command.env("HOME", &settings.home).env("NOTIFY_SOCKET", &socket_path);
+    command.stdin(Stdio::null()).stdout(out).stderr(err);
+    let mut child = command.spawn().map_err(|source| Error::Start { source: source.into() })?;
+
+    let ready = async {
+        let mut message = [0; 4096];
+        loop {
+            let length = socket
+                .recv(&mut message)
+                .await
+                .map_err(|source| Error::Start { source: source.into() })?;
+            if message[..length].split(|byte| *byte == b'\n').any(|line| line == b"READY=1") {
+                return Ok(());
+            }
+        }
+    };
+    let result = tokio::select! {
+        ready = ready => ready,
+        status = child.wait() => Err(Error::StartedAndEnded {
+            status: status.map_or_else(|err| err.to_string(), |status| status.to_string()),
+            log: log.to_owned(),
+        }),
+        () = tokio::time::sleep(args.timeout.0) => Err(Error::WaitTimeout {
+            what: "ready".to_owned(),
+            seconds: args.timeout.0.as_secs(),
+            missing: vec![format!("the node still starts; its log is {}", log.display())],
+        }),
+    };
+    let _ = fs::remove_file(&socket_path);
+    result
+}

@@ -1,0 +1,167 @@
+//! `start`, `stop`, `status`: the node of this machine.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use smr_config::{Config, Override};
+
+use super::{DONE, Outcome, block, version};
+use crate::{
+    args::{ConfigArg, Output, OverrideArgs, StartArgs, StatusArgs, StopArgs},
+    error::{Error, exit},
+    hooks::Hooks,
+    pid_file::{self, PidFile},
+    settings::Settings,
+};
+
+/// Runs a node until it is told to stop.
+pub fn start(settings: &Settings, args: &StartArgs, hooks: Hooks) -> Outcome {
+    if args.detached {
+        // Fails only for a process that leads a group, which then has a session of its own.
+        let _ = rustix::process::setsid();
+    }
+    let config = load(settings, &args.config)?.override_with(&overrides(&args.overrides)?)?;
+    let _held = PidFile::hold(&config.data.dir)?;
+    (hooks.start)(config).map_err(|source| Error::Start { source })?;
+    Ok(DONE)
+}
+
+/// The configuration: a named file must exist, the usual one need not.
+pub fn load(settings: &Settings, arg: &ConfigArg) -> Result<Config, Error> {
+    let host = settings.host();
+    let Some(path) = &arg.config else {
+        return match Config::load(smr_config::DEFAULT_PATH.as_ref(), &host) {
+            Err(err) if err.is_missing_file() => Ok(Config::defaults(&host)),
+            loaded => Ok(loaded?),
+        };
+    };
+    Ok(Config::load(path, &host)?)
+}
+
+/// Flags as keys of the configuration.
+pub fn overrides(args: &OverrideArgs) -> Result<Vec<Override>, Error> {
+    let single = |key: &str, flag: &str, value: &Option<String>| {
+        let value = value.clone()?;
+        Some(Override { key: key.to_owned(), value, origin: flag.to_owned() })
+    };
+    let list = |key: &str, flag: &str, values: &[String]| {
+        (!values.is_empty()).then(|| Override {
+            key: key.to_owned(),
+            value: values.join(","),
+            origin: flag.to_owned(),
+        })
+    };
+    let mut overrides: Vec<Override> = [
+        single("node.name", "--name", &args.name),
+        list("node.domains", "--domain", &args.domains),
+        list("node.ips", "--ip", &args.ips),
+        list("api.listen", "--listen", &args.listen),
+        single("data.dir", "--data-dir", &args.data_dir),
+        single("docker.host", "--docker", &args.docker),
+        single("bootstrap.manifests", "--manifests", &args.manifests),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    for option in &args.option {
+        overrides.push(option_override(option)?);
+    }
+    Ok(overrides)
+}
+
+/// `KEY=VALUE` of `--option`.
+pub fn option_override(option: &str) -> Result<Override, Error> {
+    let Some((key, value)) = option.split_once('=') else {
+        return Err(Error::usage(
+            format!("`{option}` is not an assignment"),
+            "write `--option KEY=VALUE`; `smr config show --defaults` shows all keys",
+        ));
+    };
+    Ok(Override {
+        key: key.trim().to_owned(),
+        value: value.trim().to_owned(),
+        origin: "--option".to_owned(),
+    })
+}
+
+/// The configuration with another data directory, if one is named.
+pub fn load_with_data(
+    settings: &Settings,
+    config: &ConfigArg,
+    data_dir: &Option<String>,
+) -> Result<Config, Error> {
+    let overrides =
+        overrides(&OverrideArgs { data_dir: data_dir.clone(), ..OverrideArgs::default() })?;
+    Ok(load(settings, config)?.override_with(&overrides)?)
+}
+
+/// Stops the node and waits for its end.
+pub fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
+    let dir = load_with_data(settings, &args.config, &args.data_dir)?.data.dir;
+    let Some(node) = pid_file::running(&dir)? else { return Err(Error::NotRunning { dir }) };
+    settings.printer.note(format_args!("stopping process {}", node.pid));
+    if !node.stop(args.timeout.0)? {
+        return Err(Error::WaitTimeout {
+            what: "stopped".to_owned(),
+            seconds: args.timeout.0.as_secs(),
+            missing: vec![format!("process {} still runs", node.pid)],
+        });
+    }
+    settings.printer.line("node stopped")?;
+    Ok(DONE)
+}
+
+#[derive(Serialize)]
+struct Status {
+    running: bool,
+    pid: Option<i32>,
+    data: PathBuf,
+    health: Option<smr_wire::Health>,
+}
+
+/// Whether the node of this machine runs and works.
+pub fn status(settings: &Settings, args: &StatusArgs) -> Outcome {
+    let data = load_with_data(settings, &args.config, &args.data_dir)?.data.dir;
+    let node = match pid_file::running(&data) {
+        Ok(node) => node,
+        // Its directory belongs to another user; whether it answers says enough.
+        Err(Error::Read { source, .. })
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            None
+        }
+        Err(err) => return Err(err),
+    };
+    let health = block(async { Ok(settings.client()?.health().await?) });
+    let printer = settings.printer;
+    let output = args.output.output;
+    if let Output::Json | Output::Yaml = output {
+        let status = Status {
+            running: node.is_some(),
+            pid: node.as_ref().map(|node| node.pid),
+            data,
+            health: health.as_ref().ok().cloned(),
+        };
+        match output {
+            Output::Yaml => printer.yaml(&status)?,
+            _ => printer.json(&status)?,
+        }
+    } else {
+        match (&node, &health) {
+            (Some(node), _) => {
+                printer.line(format_args!("running (process {}, {})", node.pid, data.display()))?;
+            }
+            (None, Ok(_)) => printer.line("running")?,
+            (None, Err(_)) => printer.line(format_args!("not running ({})", data.display()))?,
+        }
+        if let Ok(health) = &health {
+            version::print(settings, health, output)?;
+        }
+    }
+    match (node, health) {
+        (_, Ok(health)) if health.ok => Ok(DONE),
+        (_, Ok(_)) => Err(Error::Unhealthy),
+        (Some(_), Err(err)) => Err(err),
+        (None, Err(_)) => Ok(exit::UNREACHABLE),
+    }
+}

@@ -1,0 +1,148 @@
+//! `ps`, `containers`, `images`, `nodes`.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use smr_client::Client;
+use smr_model::ReplicaStatus;
+use smr_wire::{ReplicaQuery, StreamItem, WatchQuery};
+
+use super::{DONE, Outcome};
+use crate::{
+    args::{Output, ReplicaView},
+    error::Error,
+    output::{image_table, node_table, reason_lines, replica_table, sort_replicas},
+    settings::{Settings, stderr_is_terminal},
+};
+
+/// Most reasons shown below the table.
+const MAX_REASONS: usize = 10;
+/// Changes closer together than this are shown together.
+const SETTLE: Duration = Duration::from_millis(100);
+const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J\x1b[3J";
+
+/// Shows replicas, once or whenever something changes.
+pub async fn replicas(settings: &Settings, view: &ReplicaView) -> Outcome {
+    let client = settings.client()?;
+    let output = view.output.output;
+    if !view.watch {
+        show(settings, &client, output).await?;
+        return Ok(DONE);
+    }
+    let query = WatchQuery { what: Some("replicas".to_owned()), ..WatchQuery::default() };
+    let mut stream = client.watch(&query).await?;
+    let redraw = settings.printer.is_terminal() && matches!(output, Output::Table | Output::Wide);
+    loop {
+        if redraw {
+            settings.printer.text(CLEAR_SCREEN)?;
+        }
+        show(settings, &client, output).await?;
+        if !redraw {
+            settings.printer.line("")?;
+        }
+        // Ages grow even when nothing happens.
+        let idle = if redraw { Duration::from_secs(1) } else { Duration::MAX };
+        if let Ok(ended) = tokio::time::timeout(idle, changed(&client, &mut stream)).await {
+            ended?;
+            let settled = async {
+                loop {
+                    changed(&client, &mut stream).await?;
+                }
+            };
+            if let Ok(ended) = tokio::time::timeout(SETTLE, settled).await {
+                let ended: Result<(), Error> = ended;
+                ended?;
+            }
+        }
+    }
+}
+
+type Stream = futures_util::stream::BoxStream<'static, Result<StreamItem, smr_client::Error>>;
+
+/// The next change.
+async fn changed(client: &Client, stream: &mut Stream) -> Result<(), Error> {
+    loop {
+        match stream.next().await {
+            Some(Ok(StreamItem::Watch(_))) => return Ok(()),
+            Some(Ok(_)) => {}
+            Some(Err(err)) => return Err(err.into()),
+            None => {
+                let url = client.url().to_owned();
+                let source = std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into();
+                return Err(smr_client::Error::Lost { url, source }.into());
+            }
+        }
+    }
+}
+
+async fn show(settings: &Settings, client: &Client, output: Output) -> Result<(), Error> {
+    let mut list = client.replicas(&ReplicaQuery::default()).await?.items;
+    sort_replicas(&mut list);
+    print(settings, &list, output)
+}
+
+fn print(settings: &Settings, list: &[ReplicaStatus], output: Output) -> Result<(), Error> {
+    let printer = settings.printer;
+    match output {
+        Output::Table | Output::Wide => {
+            let wide = output == Output::Wide;
+            printer.table(&replica_table(list, wide, Timestamp::now()))?;
+            // Scripts see the table only; people also see what is waited for.
+            if !wide && printer.is_terminal() && stderr_is_terminal() {
+                let reasons = reason_lines(list);
+                for line in reasons.iter().take(MAX_REASONS) {
+                    printer.note(line);
+                }
+                if reasons.len() > MAX_REASONS {
+                    let more = reasons.len() - MAX_REASONS;
+                    printer.note(format_args!("and {more} more: `smrctl ps --output wide`"));
+                }
+            }
+            Ok(())
+        }
+        Output::Json => printer.json(&list),
+        Output::Yaml => printer.yaml(&list),
+        Output::Name => {
+            let names: String = list.iter().map(|replica| format!("{}\n", replica.key)).collect();
+            printer.text(&names)
+        }
+    }
+}
+
+/// `images`.
+pub async fn images(settings: &Settings, output: Output) -> Outcome {
+    let mut list = settings.client()?.images().await?.items;
+    list.sort_by(|a, b| smr_model::natural_cmp(&a.container, &b.container));
+    let printer = settings.printer;
+    match output {
+        Output::Table | Output::Wide => printer.table(&image_table(&list))?,
+        Output::Json => printer.json(&list)?,
+        Output::Yaml => printer.yaml(&list)?,
+        Output::Name => {
+            for image in &list {
+                printer.line(&image.image)?;
+            }
+        }
+    }
+    Ok(DONE)
+}
+
+/// `nodes`.
+pub async fn nodes(settings: &Settings, output: Output) -> Outcome {
+    let list = settings.client()?.nodes().await?.items;
+    let printer = settings.printer;
+    match output {
+        Output::Table | Output::Wide => {
+            printer.table(&node_table(&list, output == Output::Wide, Timestamp::now()))?;
+        }
+        Output::Json => printer.json(&list)?,
+        Output::Yaml => printer.yaml(&list)?,
+        Output::Name => {
+            for node in &list {
+                printer.line(&node.name)?;
+            }
+        }
+    }
+    Ok(DONE)
+}

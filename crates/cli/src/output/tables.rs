@@ -1,0 +1,234 @@
+//! The tables of commands, as functions of data and time.
+
+use jiff::Timestamp;
+use smr_model::{NodeStatus, ObjectKey, ReplicaState, ReplicaStatus, natural_cmp};
+use smr_wire::Image;
+
+use super::{Paint, Table, age};
+
+/// Natural order: group, name, then index as a number.
+pub fn sort_replicas(replicas: &mut [ReplicaStatus]) {
+    replicas.sort_by(|a, b| {
+        natural_cmp(&a.key.group, &b.key.group)
+            .then_with(|| natural_cmp(&a.key.name, &b.key.name))
+            .then_with(|| a.key.index.cmp(&b.key.index))
+    });
+}
+
+/// `ps`: one row per replica.
+pub fn replica_table(replicas: &[ReplicaStatus], wide: bool, now: Timestamp) -> Table {
+    let mut header = vec!["NODE", "RESOURCE", "PORTS", "IMAGE STATE", "ENGINE STATE", "SMR STATE"];
+    if wide {
+        header.extend(["DEPS", "RESTARTS", "IP", "IMAGE", "REASON"]);
+    }
+    let mut table = Table::new(header);
+    for replica in replicas {
+        let engine = replica.engine_state.map(|state| format!("{} (docker)", state.as_str()));
+        let mut cells = vec![
+            (replica.node.clone(), Paint::Plain),
+            (replica.key.to_string(), Paint::Plain),
+            (ports(replica), Paint::Plain),
+            (replica.image_state.as_str().to_owned(), Paint::Plain),
+            (engine.unwrap_or_else(|| "-".to_owned()), Paint::Plain),
+            (format!("{} ({})", replica.state, age(replica.since, now)), paint(replica.state)),
+        ];
+        if wide {
+            cells.extend([
+                (or_dash(replica.dependencies.join(" ")), Paint::Plain),
+                (replica.restarts.to_string(), Paint::Plain),
+                (or_dash(addresses(replica)), Paint::Plain),
+                (or_dash(replica.image.clone()), Paint::Plain),
+                (or_dash(reason(replica)), Paint::Plain),
+            ]);
+        }
+        table.row(cells);
+    }
+    table
+}
+
+/// One line for each replica that waits or is in trouble and says why.
+pub fn reason_lines(replicas: &[ReplicaStatus]) -> Vec<String> {
+    let waiting = replicas.iter().filter(|r| {
+        r.state.is_trouble() || matches!(r.state, ReplicaState::Pending | ReplicaState::Dead)
+    });
+    let with_reason = waiting.filter_map(|r| {
+        let reason = r.reason.as_ref()?;
+        Some(format!("{}: {}: {}", r.key, r.state, one_line(&reason.message)))
+    });
+    with_reason.collect()
+}
+
+/// `images`.
+pub fn image_table(images: &[Image]) -> Table {
+    let mut table = Table::new(["CONTAINER", "IMAGE", "IMAGE STATE"]);
+    for image in images {
+        table.plain_row([
+            image.container.clone(),
+            image.image.clone(),
+            image.state.as_str().to_owned(),
+        ]);
+    }
+    table
+}
+
+/// `list`.
+pub fn object_table<'a>(keys: impl IntoIterator<Item = &'a ObjectKey>) -> Table {
+    let mut table = Table::new(["RESOURCE"]);
+    for key in keys {
+        table.plain_row([key.to_string()]);
+    }
+    table
+}
+
+/// `nodes`.
+pub fn node_table(nodes: &[NodeStatus], wide: bool, now: Timestamp) -> Table {
+    let mut header = vec!["NODE", "ADDRESSES", "VERSION", "ENGINE", "ENGINE STATE", "UP"];
+    if wide {
+        header.extend(["ID", "OS", "KERNEL", "ARCH", "CPUS", "MEMORY", "LABELS"]);
+    }
+    let mut table = Table::new(header);
+    for node in nodes {
+        let (state, paint) = if node.engine_ready {
+            ("ready".to_owned(), Paint::Good)
+        } else if node.engine_message.is_empty() {
+            ("not ready".to_owned(), Paint::Bad)
+        } else {
+            (format!("not ready: {}", node.engine_message), Paint::Bad)
+        };
+        let mut cells = vec![
+            (node.name.clone(), Paint::Plain),
+            (or_dash(node.addresses.join(", ")), Paint::Plain),
+            (node.version.clone(), Paint::Plain),
+            (or_dash(node.engine.clone()), Paint::Plain),
+            (state, paint),
+            (age(node.started_at, now), Paint::Plain),
+        ];
+        if wide {
+            let labels = node.labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>();
+            let plain = [
+                node.id.to_string(),
+                or_dash(node.os.clone()),
+                or_dash(node.kernel.clone()),
+                or_dash(node.arch.clone()),
+                node.cpus.to_string(),
+                format!("{} MiB", node.memory >> 20),
+                or_dash(labels.join(",")),
+            ];
+            cells.extend(plain.map(|text| (text, Paint::Plain)));
+        }
+        table.row(cells);
+    }
+    table
+}
+
+/// Colour of a state.
+fn paint(state: ReplicaState) -> Paint {
+    match state {
+        _ if state.is_done() => Paint::Good,
+        _ if state.is_trouble() => Paint::Bad,
+        ReplicaState::Dead => Paint::Bad,
+        _ => Paint::Busy,
+    }
+}
+
+fn ports(replica: &ReplicaStatus) -> String {
+    let ports = replica.ports.iter().map(|port| match port.host.as_str() {
+        "" => port.container.clone(),
+        host => format!("{host}:{}", port.container),
+    });
+    or_dash(ports.collect::<Vec<_>>().join(", "))
+}
+
+fn addresses(replica: &ReplicaStatus) -> String {
+    replica.addresses.values().cloned().collect::<Vec<_>>().join(", ")
+}
+
+fn reason(replica: &ReplicaStatus) -> String {
+    replica.reason.as_ref().map(|reason| one_line(&reason.message)).unwrap_or_default()
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn or_dash(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use smr_model::{EngineState, ImageState, PortMapping, Reason, ReplicaKey};
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-01-31T10:00:00Z".parse().unwrap()
+    }
+
+    fn replica(name: &str, index: u32, state: ReplicaState, ago: i64) -> ReplicaStatus {
+        ReplicaStatus {
+            key: ReplicaKey::new("nginx", name, index),
+            node: "smr-agent-1".into(),
+            node_id: 1,
+            state,
+            since: now() - jiff::SignedDuration::from_secs(ago),
+            reason: None,
+            ready: false,
+            generation: 1,
+            spec_hash: String::new(),
+            image: "nginx:1.27".into(),
+            image_state: ImageState::Pulled,
+            container_id: String::new(),
+            engine_state: None,
+            exit_code: None,
+            restarts: 0,
+            quick_deaths: 0,
+            started_at: None,
+            retry_at: None,
+            restart_token: String::new(),
+            ports: Vec::new(),
+            dependencies: Vec::new(),
+            addresses: std::collections::BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn replicas_as_the_documentation_shows_them() {
+        let mut web = replica("web", 2, ReplicaState::Running, 75);
+        web.engine_state = Some(EngineState::Running);
+        web.ports = vec![
+            PortMapping { container: "80".into(), host: "8080".into() },
+            PortMapping { container: "443".into(), host: String::new() },
+        ];
+        let mut waits = replica("web", 10, ReplicaState::DependsChecking, 1);
+        waits.image_state = ImageState::Idle;
+        waits.dependencies = vec!["mysql.*".into()];
+        let mut list = [waits, web];
+        sort_replicas(&mut list);
+        insta::assert_snapshot!(replica_table(&list, false, now()).render(false), @r"
+        NODE         RESOURCE                   PORTS         IMAGE STATE  ENGINE STATE      SMR STATE
+        ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+        smr-agent-1  containers/nginx/nginx-web-2   8080:80, 443  pulled       running (docker)  running (1m15s)
+        smr-agent-1  containers/nginx/nginx-web-10  -             idle         -                 depends_checking (1s)
+        ");
+    }
+
+    #[test]
+    fn wide_shows_reasons() {
+        let mut pending = replica("web", 1, ReplicaState::Pending, 3);
+        pending.reason = Some(Reason::new("MissingObject", "secret/db/root\ndoes not exist"));
+        pending.addresses.insert("bridge".into(), "172.17.0.2".into());
+        insta::assert_snapshot!(replica_table(&[pending.clone()], true, now()).render(false), @"");
+        assert_eq!(
+            reason_lines(&[pending]),
+            ["containers/nginx/nginx-web-1: pending: secret/db/root does not exist"]
+        );
+    }
+
+    #[test]
+    fn nobody_is_coloured_without_being_asked() {
+        let list = [replica("web", 1, ReplicaState::Failed, 0)];
+        assert!(!replica_table(&list, false, now()).render(false).contains('\u{1b}'));
+        assert!(replica_table(&list, false, now()).render(true).contains("\u{1b}[38;5;9m"));
+    }
+}

@@ -1,0 +1,229 @@
+//! Waiting until replicas are ready or gone: what was seen, as data.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smr_model::{Kind, ObjectKey, ReplicaState, ReplicaStatus};
+use smr_wire::{WatchEvent, WatchKind};
+
+/// What is waited for, and what was seen so far.
+#[derive(Debug, Default)]
+pub struct Ready {
+    wanted: BTreeMap<ObjectKey, Wanted>,
+    seen: BTreeMap<(String, String), ReplicaStatus>,
+    synced: bool,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    generation: u64,
+    replicas: Option<u32>,
+}
+
+/// How far it is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Not yet.
+    Waiting,
+    /// All ready; so many.
+    Done(usize),
+    /// These will not become ready by waiting.
+    Failed(Vec<String>),
+}
+
+impl Ready {
+    /// Waits for the replicas of these objects, of this generation or a later one.
+    pub fn new(objects: impl IntoIterator<Item = (ObjectKey, u64)>) -> Self {
+        let wanted = objects
+            .into_iter()
+            .filter(|(key, _)| key.kind == Kind::Containers)
+            .map(|(key, generation)| (key, Wanted { generation, replicas: None }));
+        Self { wanted: wanted.collect(), ..Self::default() }
+    }
+
+    /// Whether there is nothing to wait for.
+    pub fn is_empty(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    /// Forgets what was seen: the stream begins again.
+    pub fn restart(&mut self) {
+        self.seen.clear();
+        self.synced = false;
+        for wanted in self.wanted.values_mut() {
+            wanted.replicas = None;
+        }
+    }
+
+    /// Takes a change in; the status if it is one that somebody waits for and looks different
+    /// now.
+    pub fn see(&mut self, event: WatchEvent) -> Option<ReplicaStatus> {
+        if event.kind == WatchKind::Synced {
+            self.synced = true;
+        }
+        if let Some(object) = &event.object
+            && let Some(wanted) = self.wanted.get_mut(&object.key)
+        {
+            let replicas = object.definition.pointer("/spec/replicas").and_then(|n| n.as_u64());
+            wanted.replicas = Some(replicas.unwrap_or(1) as u32);
+            wanted.generation = wanted.generation.max(object.generation);
+        } else if event.kind == WatchKind::Delete
+            && let Some(key) = &event.key
+        {
+            if self.wanted.remove(key).is_none() {
+                self.seen.remove(&(key.group.clone(), key.name.clone()));
+            }
+        }
+        let replica = event.replica.filter(|_| event.kind == WatchKind::Put)?;
+        self.wanted(&replica)?;
+        let place = (replica.key.group.clone(), replica.key.generated_name());
+        let before = self.seen.insert(place, replica.clone());
+        let same = before
+            .is_some_and(|before| before.state == replica.state && before.reason == replica.reason);
+        (!same).then_some(replica)
+    }
+
+    fn wanted(&self, replica: &ReplicaStatus) -> Option<&Wanted> {
+        let mut wanted = self.wanted.iter();
+        wanted
+            .find(|(key, _)| key.group == replica.key.group && key.name == replica.key.name)
+            .map(|(_, wanted)| wanted)
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        let failed: Vec<String> = self
+            .current()
+            .filter(|replica| replica.state == ReplicaState::Failed)
+            .map(line)
+            .collect();
+        if !failed.is_empty() {
+            return Progress::Failed(failed);
+        }
+        if !self.synced {
+            return Progress::Waiting;
+        }
+        let mut total = 0;
+        for (key, wanted) in &self.wanted {
+            let Some(replicas) = wanted.replicas else { return Progress::Waiting };
+            let done = self.current().filter(|replica| {
+                replica.key.group == key.group
+                    && replica.key.name == key.name
+                    && replica.state.is_done()
+            });
+            if done.count() < replicas as usize {
+                return Progress::Waiting;
+            }
+            total += replicas as usize;
+        }
+        Progress::Done(total)
+    }
+
+    /// Replicas that are of the wanted generation.
+    fn current(&self) -> impl Iterator<Item = &ReplicaStatus> {
+        self.seen.values().filter(|replica| {
+            self.wanted(replica).is_some_and(|wanted| replica.generation >= wanted.generation)
+        })
+    }
+
+    /// A line for each replica and object that is not ready.
+    pub fn missing(&self) -> Vec<String> {
+        let mut replicas: Vec<ReplicaStatus> = self.seen.values().cloned().collect();
+        crate::output::sort_replicas(&mut replicas);
+        let old = |replica: &ReplicaStatus| {
+            self.wanted(replica).is_some_and(|wanted| replica.generation < wanted.generation)
+        };
+        let mut lines: Vec<String> = replicas
+            .iter()
+            .filter(|replica| !replica.state.is_done() || old(replica))
+            .map(|replica| match old(replica) {
+                true => format!("{}: has the definition before", replica.key),
+                false => line(replica),
+            })
+            .collect();
+        for key in self.wanted.keys() {
+            let seen = replicas.iter().any(|r| r.key.group == key.group && r.key.name == key.name);
+            if !seen {
+                lines.push(format!("{key}: no replica yet"));
+            }
+        }
+        lines
+    }
+
+    /// Replicas seen and ready, of how many wanted.
+    pub fn counts(&self) -> (usize, usize) {
+        let ready = self.current().filter(|replica| replica.state.is_done()).count();
+        let wanted = self.wanted.values().map(|wanted| wanted.replicas.unwrap_or(1) as usize).sum();
+        (ready.min(wanted), wanted)
+    }
+}
+
+/// What is waited for to be gone.
+#[derive(Debug, Default)]
+pub struct Gone {
+    objects: Vec<ObjectKey>,
+    seen: BTreeMap<(String, String), ReplicaStatus>,
+    synced: bool,
+}
+
+impl Gone {
+    /// Waits until the replicas of these objects are gone.
+    pub fn new(objects: impl IntoIterator<Item = ObjectKey>) -> Self {
+        let objects = objects.into_iter().filter(|key| key.kind == Kind::Containers).collect();
+        Self { objects, ..Self::default() }
+    }
+
+    /// Whether there is nothing to wait for.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// Forgets what was seen: the stream begins again.
+    pub fn restart(&mut self) {
+        self.seen.clear();
+        self.synced = false;
+    }
+
+    /// Takes a change in.
+    pub fn see(&mut self, event: WatchEvent) {
+        match event.kind {
+            WatchKind::Synced => self.synced = true,
+            WatchKind::Delete => {
+                if let Some(key) = event.key {
+                    self.seen.remove(&(key.group, key.name));
+                }
+            }
+            WatchKind::Put => {
+                let Some(replica) = event.replica else { return };
+                let key = &replica.key;
+                if self.objects.iter().any(|o| o.group == key.group && o.name == key.name) {
+                    self.seen.insert((key.group.clone(), key.generated_name()), replica);
+                }
+            }
+        }
+    }
+
+    /// Whether all are gone.
+    pub fn is_done(&self) -> bool {
+        self.synced && self.seen.is_empty()
+    }
+
+    /// A line for each replica that is still there.
+    pub fn missing(&self) -> Vec<String> {
+        self.seen.values().map(line).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// Replica, state, reason.
+pub fn line(replica: &ReplicaStatus) -> String {
+    let mut line = format!("{}: {}", replica.key, replica.state);
+    if let Some(reason) = &replica.reason {
+        line.push_str(": ");
+        line.push_str(&reason.message);
+    }
+    if replica.state == ReplicaState::Failed
+        && let Some(code) = replica.exit_code
+    {
+        line.push_str(&format!(" (exit code {code})"));
+    }
+    line
+}
