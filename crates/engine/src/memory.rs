@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// How long a call may take here, as with a real engine.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// A call that can be recorded, delayed or made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

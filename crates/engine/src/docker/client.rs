@@ -95,8 +95,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             read: Duration::from_secs(30),
-            change: Duration::from_secs(120),
-            pull_silence: Duration::from_secs(300),
+            change: Duration::from_mins(2),
+            pull_silence: Duration::from_mins(5),
         }
     }
 }
@@ -223,7 +223,7 @@ where
     const NO_LIMIT: u64 = 10 * 365 * 24 * 3600;
     let client = Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(Duration::from_secs(60))
+        .pool_idle_timeout(Duration::from_mins(1))
         .pool_max_idle_per_host(32)
         .build(connector);
     let transport = move |mut request: BollardRequest| {

@@ -135,13 +135,13 @@ impl MemoryEngine {
         logs.iter()
             .skip(skip)
             .filter(|(time, _)| request.since.is_none_or(|since| *time >= since))
-            .map(|(time, chunk)| match request.timestamps {
-                true => {
-                    let mut bytes = format!("{time} ").into_bytes();
-                    bytes.extend_from_slice(&chunk.bytes);
-                    Chunk { channel: chunk.channel, bytes: bytes.into() }
+            .map(|(time, chunk)| {
+                let mut chunk = chunk.clone();
+                if request.timestamps {
+                    let text = String::from_utf8_lossy(&chunk.bytes);
+                    chunk.bytes = format!("{time} {text}").into();
                 }
-                false => chunk.clone(),
+                chunk
             })
             .collect()
     }
