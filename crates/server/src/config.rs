@@ -1,0 +1,38 @@
+//! Settings of the server.
+
+use std::{net::SocketAddr, time::Duration};
+
+/// Settings of the server; [`ServerConfig::new`] has sane ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Addresses to listen on. IPv6 addresses take no IPv4 connections, so `[::]` and `0.0.0.0`
+    /// go together on one port.
+    pub listen: Vec<SocketAddr>,
+    /// Largest request body, in bytes.
+    pub body_limit: usize,
+    /// Longest time from request to the beginning of its answer; streams may last longer.
+    pub request_timeout: Duration,
+    /// Longest time for a TLS handshake, and for the headers of a request.
+    pub handshake_timeout: Duration,
+    /// How long requests may go on after [`crate::Server::shutdown`].
+    pub drain_timeout: Duration,
+    /// Most connections at a time; further ones wait.
+    pub connections: usize,
+    /// Most unfinished handshakes at a time; further ones wait.
+    pub handshakes: usize,
+}
+
+impl ServerConfig {
+    /// Defaults, on these addresses.
+    pub fn new(listen: Vec<SocketAddr>) -> Self {
+        Self {
+            listen,
+            body_limit: 8 * 1024 * 1024,
+            request_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(10),
+            connections: 4096,
+            handshakes: 256,
+        }
+    }
+}

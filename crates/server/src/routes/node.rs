@@ -1,0 +1,43 @@
+//! Nodes, health, versions, backups, the API description.
+
+use axum::{body::Body, extract::State, response::Response};
+use http::{HeaderValue, StatusCode, header};
+use tokio_util::io::ReaderStream;
+
+use crate::{
+    api::Api,
+    respond::{Failure, json, typed},
+};
+
+pub(super) async fn nodes(State(api): State<Api>) -> Result<Response, Failure> {
+    Ok(json(StatusCode::OK, &api.control.nodes().await?))
+}
+
+pub(super) async fn health(State(api): State<Api>) -> Response {
+    let health = api.runtime.health().await;
+    let status = if health.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(status, &health)
+}
+
+pub(super) async fn version(State(api): State<Api>) -> Response {
+    json(StatusCode::OK, &api.runtime.version())
+}
+
+pub(super) async fn backup(State(api): State<Api>) -> Result<Response, Failure> {
+    let file = api.runtime.backup().await?;
+    let size = file.metadata().await.map(|metadata| metadata.len());
+    let body = Body::from_stream(ReaderStream::with_capacity(file, 64 * 1024));
+    let mut response = typed(StatusCode::OK, "application/octet-stream", body);
+    if let Ok(size) = size {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    }
+    Ok(response)
+}
+
+pub(super) async fn openapi(State(api): State<Api>) -> Response {
+    typed(StatusCode::OK, "application/json", Body::from(api.openapi.clone()))
+}
+
+pub(super) async fn connect() -> Response {
+    typed(StatusCode::OK, "text/plain; charset=utf-8", Body::from("connected\n"))
+}

@@ -1,0 +1,112 @@
+//! Apply, remove; list, get, patch, delete.
+
+use axum::{extract::State, response::Response};
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use smr_model::{DEFAULT_PREFIX, ObjectKey};
+use smr_wire::{ApplyQuery, Code, DeleteQuery, ObjectQuery};
+
+use crate::{
+    api::{Api, Caller},
+    extract::{Path, Query, Text},
+    respond::{Failure, json},
+};
+
+/// Name of a body that has none.
+const UNNAMED: &str = "<request>";
+
+/// Which object.
+#[derive(Debug, Deserialize)]
+pub(super) struct ObjectPath {
+    kind: String,
+    group: String,
+    name: String,
+}
+
+/// How to patch.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct PatchQuery {
+    /// Prefix of the object; the default one when absent.
+    prefix: Option<String>,
+    /// Validate and compare only; nothing is changed.
+    dry_run: bool,
+    /// Ignored; patches have no file.
+    source: Option<String>,
+}
+
+impl ObjectPath {
+    fn key(self, prefix: Option<String>) -> Result<ObjectKey, Failure> {
+        let kind = self.kind.parse().map_err(|error: smr_model::UnknownKind| {
+            Failure::new(Code::NotFound, error.to_string())
+        })?;
+        let prefix = prefix.filter(|prefix| !prefix.is_empty());
+        let prefix = prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
+        Ok(ObjectKey { prefix, kind, group: self.group, name: self.name })
+    }
+}
+
+pub(super) async fn apply(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<ApplyQuery>,
+    Text(body): Text,
+) -> Result<Response, Failure> {
+    let source = query.source.as_deref().unwrap_or(UNNAMED);
+    let applied = api.control.apply(&body, source, query.dry_run, &caller.actor()).await?;
+    Ok(json(StatusCode::OK, &applied))
+}
+
+pub(super) async fn remove(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<DeleteQuery>,
+    Text(body): Text,
+) -> Result<Response, Failure> {
+    let source = query.source.as_deref().unwrap_or(UNNAMED);
+    Ok(json(StatusCode::OK, &api.control.remove(&body, source, &caller.actor()).await?))
+}
+
+pub(super) async fn list(
+    State(api): State<Api>,
+    Query(query): Query<ObjectQuery>,
+) -> Result<Response, Failure> {
+    Ok(json(StatusCode::OK, &api.control.list(&query).await?))
+}
+
+pub(super) async fn find(
+    State(api): State<Api>,
+    Path(path): Path<ObjectPath>,
+    Query(query): Query<ObjectQuery>,
+) -> Result<Response, Failure> {
+    let key = path.key(query.prefix)?;
+    Ok(json(StatusCode::OK, &api.control.get(&key, query.reveal).await?))
+}
+
+pub(super) async fn patch(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(path): Path<ObjectPath>,
+    Query(query): Query<PatchQuery>,
+    Text(body): Text,
+) -> Result<Response, Failure> {
+    let key = path.key(query.prefix)?;
+    let patch = serde_json::from_str(&body).map_err(|error| {
+        let at = format!("line {}, column {}", error.line(), error.column());
+        Failure::new(Code::BadRequest, format!("the patch is not JSON ({at})"))
+            .hint("send a JSON merge patch such as `{\"spec\": {\"replicas\": 2}}`")
+    })?;
+    let patched = api.control.patch(&key, &patch, query.dry_run, &caller.actor()).await?;
+    Ok(json(StatusCode::OK, &patched))
+}
+
+pub(super) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(path): Path<ObjectPath>,
+    Query(query): Query<DeleteQuery>,
+) -> Result<Response, Failure> {
+    let key = path.key(query.prefix)?;
+    Ok(json(StatusCode::OK, &api.control.delete(&key, None, &caller.actor()).await?))
+}
