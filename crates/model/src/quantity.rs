@@ -169,10 +169,11 @@ impl FromStr for Cpus {
             return Err(err());
         }
         let value: f64 = number.parse().map_err(|_| err())?;
-        if !value.is_finite() || value > 1e9 {
+        let thousandths = (value * factor).round();
+        if !thousandths.is_finite() || thousandths > 1e12 {
             return Err(err());
         }
-        Ok(Self((value * factor).round() as u64))
+        Ok(Self(thousandths as u64))
     }
 }
 
@@ -218,3 +219,49 @@ macro_rules! text_form {
 text_form!(GoDuration, "Duration", r"^(0|([0-9.]+(ns|us|µs|ms|s|m|h|d))+)$", "1m30s");
 text_form!(Bytes, "Size", r"^[0-9.]+ ?([kKmMgGtT]?[iI]?[bB]?)$", "512MiB");
 text_form!(Cpus, "Processors", r"^[0-9.]+m?$", "0.5");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: FromStr<Err = QuantityError> + fmt::Display>(text: &str, expected: &str) {
+        let shown = text.parse::<T>().map_or_else(|e| e.to_string(), |value| value.to_string());
+        assert_eq!(shown, expected, "{text}");
+    }
+
+    #[test]
+    fn durations_are_gos() {
+        let message = |text: &str| {
+            format!("`{text}` is not a duration; write for example `30s`, `1m30s` or `500ms`")
+        };
+        check::<GoDuration>("90s", "1m30s");
+        check::<GoDuration>("1.5h", "1h30m");
+        check::<GoDuration>("0", "0s");
+        check::<GoDuration>("0.1s", "100ms");
+        check::<GoDuration>("1d", "24h");
+        check::<GoDuration>("10", &message("10"));
+        check::<GoDuration>("-1s", &message("-1s"));
+        check::<GoDuration>("1.2.3s", &message("1.2.3s"));
+        check::<GoDuration>("", &message(""));
+    }
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        check::<Bytes>("512m", "512MiB");
+        check::<Bytes>("1.5 Gi", "1536MiB");
+        check::<Bytes>("1000", "1000");
+        check::<Bytes>("9007199254740993", "9007199254740993");
+        let message = "`9e9` is not a size; write for example `512MiB`, `64m` or `1Gi`";
+        check::<Bytes>("9e9", message);
+    }
+
+    #[test]
+    fn processors_are_thousandths() {
+        check::<Cpus>("0.5", "500m");
+        check::<Cpus>("500m", "500m");
+        check::<Cpus>("2", "2");
+        check::<Cpus>("1000000.1", "1000000100m");
+        let message = "`-1` is not a number of processors; write for example `0.5`, `2` or `500m`";
+        check::<Cpus>("-1", message);
+    }
+}

@@ -98,6 +98,7 @@ fn redacted_definitions_show_keys_only_and_are_recognised() {
     }
     let pull = read("containers", "spec: {image: a, registryAuth: dTpodW50ZXIy}");
     assert!(pull.redacted().is_masked());
+    assert!(!format!("{pull:?}").contains("dTpodW50ZXIy"));
     let template = read("containers", "spec: {image: a, registryAuth: (( .auth ))}");
     assert_eq!(template.redacted(), template);
 }

@@ -240,8 +240,6 @@ fn yamlish() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 256 } else { 4096 }))]
-
     #[test]
     fn any_text_is_parsed_without_panic(text in any::<String>()) {
         let parsed = parse(&text, &source());

@@ -1,6 +1,6 @@
 //! `containers`: replicated containers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::quantity::{Bytes, Cpus, GoDuration};
 
 /// What the replicas of a `containers` object are made of, and when they count as ready.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainersSpec {
     /// Image repository; may include a registry host.
@@ -153,6 +153,25 @@ impl ContainersSpec {
             digest if digest.starts_with("sha256:") => format!("{}@{digest}", self.image),
             tag => format!("{}:{tag}", self.image),
         }
+    }
+}
+
+impl fmt::Debug for ContainersSpec {
+    /// Environment, variables and registry credentials may be written out in a definition, so
+    /// only their names are shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hide = |value: &mut String| crate::redact::MASK.clone_into(value);
+        let mut shown = self.clone();
+        if !shown.registry_auth.is_empty() {
+            hide(&mut shown.registry_auth);
+        }
+        for env in &mut shown.envs {
+            let name = env.split('=').next().unwrap_or_default();
+            *env = format!("{name}=...");
+        }
+        shown.configuration.values_mut().for_each(hide);
+        f.write_str("ContainersSpec ")?;
+        f.write_str(&crate::digest::canonical_json(&shown))
     }
 }
 

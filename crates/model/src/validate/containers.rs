@@ -120,7 +120,14 @@ fn networks(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
             problems.error(path, message, "networks are told apart by name alone");
         }
     }
-    let alone = matches!(spec.network_mode.as_str(), "host" | "none");
+    let mode = spec.network_mode.strip_prefix("container:").unwrap_or(&spec.network_mode);
+    if !spec.network_mode.is_empty() && !mounts::engine_name(mode) {
+        let message = format!("`{}` is not a network mode", spec.network_mode);
+        let hint = "allowed: `bridge`, `host`, `none`, `container:NAME` or the name of a network";
+        problems.error(format!("{root}.network_mode"), message, hint);
+    }
+    let alone = spec.network_mode.starts_with("container:")
+        || matches!(spec.network_mode.as_str(), "host" | "none");
     if alone && !spec.networks.is_empty() {
         let message = format!("cannot be joined with `network_mode: {}`", spec.network_mode);
         problems.error(format!("{root}.networks"), message, "remove one of the two");
