@@ -166,11 +166,13 @@ async fn an_engine_replaced_behind_an_open_connection_is_negotiated_again() {
 #[tokio::test]
 async fn credentials_arrive_in_the_alphabet_engines_read_with_the_registry_named() {
     let dir = tempfile::tempdir().unwrap();
-    let fake =
-        Fake::start(dir.path().join("s"), |request| match request.line.contains("/images/") {
-            true => text(200, "{\"status\":\"Pulling from app\",\"id\":\"1\"}\n"),
-            false => polite(request, "1.41"),
-        });
+    let fake = Fake::start(dir.path().join("s"), |request| {
+        if request.line.contains("/images/") {
+            text(200, "{\"status\":\"Pulling from app\",\"id\":\"1\"}\n")
+        } else {
+            polite(request, "1.41")
+        }
+    });
     let auth = RegistryAuth { username: "bot".into(), password: "a?b>c~d?e>f~??>>~~ÿÿÿ".into() };
     let engine = engine(&fake.path);
     engine.pull("reg.local:5000/team/app:1", Some(&auth), &no_progress).await.unwrap();
@@ -191,12 +193,13 @@ async fn credentials_arrive_in_the_alphabet_engines_read_with_the_registry_named
 async fn an_error_inside_a_pull_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let fake = Fake::start(dir.path().join("s"), |request| {
-        match request.line.contains("/images/") {
-            true => text(
+        if request.line.contains("/images/") {
+            text(
                 200,
                 "{\"status\":\"Pulling from app\",\"id\":\"1\"}\n{\"errorDetail\":{\"message\":\"unauthorized\"},\"error\":\"unauthorized\"}\n",
-            ),
-            false => polite(request, "1.41"),
+            )
+        } else {
+            polite(request, "1.41")
         }
     });
     match engine(&fake.path).pull("r.io/app:1", None, &no_progress).await {
