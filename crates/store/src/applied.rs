@@ -5,8 +5,10 @@
 
 use std::{
     collections::BTreeMap,
+    fs::Permissions,
     io,
     ops::ControlFlow,
+    os::unix::fs::PermissionsExt,
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak},
@@ -349,7 +351,10 @@ fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, Fault> {
     loop {
         // A damaged file may make sled panic; that is a reason to rebuild, not to end the node.
         match std::panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
-            Ok(Ok(db)) => return Ok(db),
+            Ok(Ok(db)) => {
+                owner_only(dir).map_err(sled::Error::Io)?;
+                return Ok(db);
+            }
             // The directory is ours by our own lock: this is sled's last user on its way out.
             Ok(Err(sled::Error::Io(error)))
                 if error.to_string().contains("lock") && Instant::now() < deadline =>
@@ -360,6 +365,17 @@ fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, Fault> {
             Err(_) => return Err(Fault::Panicked),
         }
     }
+}
+
+/// Sled creates its files with the modes of the process; the directory keeps others out, and what is
+/// there at the start gets the right mode as well.
+fn owner_only(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let mode = if entry.file_type()?.is_dir() { 0o700 } else { 0o600 };
+        std::fs::set_permissions(entry.path(), Permissions::from_mode(mode))?;
+    }
+    Ok(())
 }
 
 fn read_head(db: &sled::Db) -> Result<Head, Fault> {

@@ -12,6 +12,8 @@
 mod applied;
 mod backup;
 mod batch;
+#[cfg(test)]
+mod conformance;
 mod dir;
 mod error;
 mod housekeeping;

@@ -1,0 +1,43 @@
+//! The conformance suite of openraft, run on the log and the state machine as they are used.
+
+use std::sync::Arc;
+
+use openraft::testing::{StoreBuilder, Suite};
+use tokio::sync::Notify;
+
+use crate::{
+    Options,
+    batch::{StorageError, TypeConfig},
+    dir::DataDir,
+    housekeeping::Housekeeping,
+    hub::Hub,
+    log_storage::LogStorage,
+    open::{Disk, open_disk},
+    state_machine::StateMachine,
+};
+
+struct Builder;
+
+impl StoreBuilder<TypeConfig, LogStorage, StateMachine, (DataDir, tempfile::TempDir)> for Builder {
+    async fn build(
+        &self,
+    ) -> Result<((DataDir, tempfile::TempDir), LogStorage, StateMachine), StorageError> {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut options = Options::new(temporary.path());
+        options.segment_bytes = 64 * 1024;
+        let Disk { dir, wal, snapshots, applied } = open_disk(&options).unwrap();
+        let state_machine = StateMachine {
+            house: Arc::new(Housekeeping::new(&options, &wal, &snapshots)),
+            applied,
+            snapshots,
+            hub: Arc::new(Hub::default()),
+            leases: Arc::new(Notify::new()),
+        };
+        Ok(((dir, temporary), LogStorage(wal), state_machine))
+    }
+}
+
+#[test]
+fn log_and_state_machine_pass_the_suite_of_openraft() {
+    Suite::test_all(Builder).unwrap();
+}
