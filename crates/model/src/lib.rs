@@ -1,7 +1,8 @@
 //! Identities, kinds, definitions and statuses of `smr`, as plain data.
 //!
 //! Start reading at [`Definition`] (what a user applies), [`ContainerSpec`] (what one container is
-//! created from) and [`ReplicaStatus`] (what became of it). This crate never does I/O, never reads
+//! created from) and [`ReplicaStatus`] (what became of it). [`parse`] reads what users write, with
+//! every mistake placed; [`validate()`] is the one check for every way in. This crate never does I/O, never reads
 //! a clock and knows nothing about Docker, HTTP or storage.
 
 mod definition;
