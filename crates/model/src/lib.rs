@@ -2,8 +2,8 @@
 //!
 //! Start reading at [`Definition`] (what a user applies), [`ContainerSpec`] (what one container is
 //! created from) and [`ReplicaStatus`] (what became of it). [`parse`] reads what users write, with
-//! every mistake placed; [`validate()`] is the one check for every way in. This crate never does I/O, never reads
-//! a clock and knows nothing about Docker, HTTP or storage.
+//! every mistake placed; [`validate()`] is the one check for every way in. This crate never does
+//! I/O, never reads a clock and knows nothing about Docker, HTTP or storage.
 
 mod definition;
 mod diff;
