@@ -1,1 +1,15 @@
-//! Placeholder; being written.
+//! Builds a node from its configuration, starts its parts in order, stops them in reverse.
+//!
+//! Start reading at [`run`]. No part knows another; what one needs from another is handed over
+//! here, as plain data or through a trait the needy one declares.
+
+mod identity;
+mod logging;
+mod manifests;
+mod presence;
+mod run;
+mod runtime;
+mod stop;
+mod telemetry;
+
+pub use run::run;

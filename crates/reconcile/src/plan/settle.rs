@@ -88,8 +88,10 @@ fn failed(now: Timestamp, replica: &mut Replica, kind: ActionKind, problem: Prob
             replica.memory.kill = Some((ReplicaState::ReadinessFailed, reason));
         }
         // Whoever could not check does not know: the engine's own report decides.
-        (ProblemKind::NotFound | ProblemKind::Unavailable, ActionKind::Readiness)
-        | (ProblemKind::NotFound | ProblemKind::Unavailable, ActionKind::Liveness) => {}
+        (
+            ProblemKind::NotFound | ProblemKind::Unavailable,
+            ActionKind::Readiness | ActionKind::Liveness,
+        ) => {}
         (ProblemKind::NotFound, ActionKind::Start(Role::Main) | ActionKind::Stop) => {
             replica.main = None;
         }

@@ -1,0 +1,214 @@
+//! The life of a node, from its configuration to its last stored status.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use smr_agent::Agent;
+use smr_config::Config;
+use smr_control::Control;
+use smr_engine::{ContainerEngine, DockerEngine, EngineInfo, Owner};
+use smr_pki::{ensure_private_dir, write_private};
+use smr_server::{Runtime, Server, ServerConfig, start_telemetry};
+use smr_store::Store;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    identity::{Identity, cluster_id},
+    logging, manifests, presence,
+    runtime::NodeRuntime,
+    stop::Stop,
+    telemetry,
+};
+
+/// Id of a node that names none: the first one of a cluster.
+const FIRST_NODE: u64 = 1;
+/// Threads: requests, consensus and planning never need many.
+const THREADS: usize = 4;
+
+/// Runs a node until it is asked to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+/// Whatever keeps the node from starting; nothing is left running then.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    logging::start(&config.telemetry);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(THREADS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .max_blocking_threads(32)
+        .thread_name("smr")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(node(config));
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    result
+}
+
+async fn node(config: Config) -> anyhow::Result<()> {
+    // Before anything is there to be stopped: no signal is lost.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+    let dir = config.data.dir.clone();
+    ensure_private_dir(&dir)?;
+    let store = open_store(&config).await?;
+    let pid_file = dir.join("smr.pid");
+    write_private(&pid_file, format!("{}\n", std::process::id()).as_bytes())?;
+    let result = tokio::select! {
+        started = serve(&config, &store) => match started {
+            Ok(parts) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                parts.stop().await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        },
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    store.shutdown().await;
+    if let Err(error) = std::fs::remove_file(&pid_file) {
+        tracing::warn!(path = %pid_file.display(), %error, "cannot remove the pid file");
+    }
+    tracing::info!("stopped; containers go on running");
+    result
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let mut options = smr_store::Options::new(config.data.dir.join("store"));
+    options.node_id = config.node.id.unwrap_or(FIRST_NODE);
+    options.keep_revisions = config.store.keep_revisions;
+    options.snapshot_log_entries = config.store.snapshot_every;
+    Ok(Store::open(options).await?)
+}
+
+/// The parts of a running node, in the order they were started.
+struct Parts {
+    stop: watch::Sender<bool>,
+    agent: Agent,
+    server: Server,
+    telemetry: Vec<smr_server::Telemetry>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+async fn serve(config: &Config, store: &Store) -> anyhow::Result<Parts> {
+    let identity = Identity::open(config)?;
+    let cluster = cluster_id(store, &identity).await?;
+    let node_id = config.node.id.unwrap_or(FIRST_NODE);
+    let options = smr_control::Options { node_id, node_name: config.node.name.clone() };
+    let control = Control::new(store.clone(), Arc::clone(&identity.data_key), options);
+    // The id, not the name: a renamed node still owns its containers.
+    let owner = Owner { cluster, node: node_id.to_string() };
+    let limit = config.docker.request_timeout;
+    let engine: Arc<dyn ContainerEngine> =
+        Arc::new(DockerEngine::new(&config.docker.host, owner).with_limits(limit, limit));
+    let agent = Agent::start(smr_agent::Options {
+        control: control.clone(),
+        engine: Arc::clone(&engine),
+        parallelism: config.docker.parallelism,
+    })
+    .await?;
+    let scratch = config.data.dir.join("backup");
+    prepare_scratch(&scratch)?;
+    let (engine_info, engine_info_receiver) = watch::channel(EngineInfo::default());
+    let runtime: Arc<dyn Runtime> = Arc::new(NodeRuntime {
+        control: control.clone(),
+        engine: Arc::clone(&engine),
+        debug: agent.debug_log().clone(),
+        engine_status: agent.engine_status(),
+        engine_info: engine_info_receiver,
+        scratch,
+    });
+    let server_config = ServerConfig {
+        body_limit: usize::try_from(config.api.body_limit).unwrap_or(usize::MAX),
+        request_timeout: config.api.request_timeout,
+        drain_timeout: config.api.drain_timeout,
+        ..ServerConfig::new(reachable(&config.api.listen))
+    };
+    let tls = identity.tls.server_config()?;
+    let server = Server::start(server_config, tls, control.clone(), Arc::clone(&runtime)).await?;
+    let bound = server.addresses().to_vec();
+    let render = telemetry::renderer(control.clone());
+    let mut telemetry = Vec::new();
+    for address in reachable(&config.telemetry.listen) {
+        let started = start_telemetry(address, Arc::clone(&render), Arc::clone(&runtime)).await?;
+        telemetry.push(started);
+    }
+    identity.make_local_context(&bound)?;
+    let (stop, stopped) = Stop::new();
+    let mut tasks = vec![
+        tokio::spawn(presence::run(
+            config.clone(),
+            bound.clone(),
+            control.clone(),
+            engine,
+            agent.engine_status(),
+            engine_info,
+            stopped.clone(),
+        )),
+        tokio::spawn(identity.keep_fresh(bound.clone(), stopped.clone())),
+    ];
+    if let Some(dir) = &config.bootstrap.manifests {
+        tasks.push(tokio::spawn(manifests::run(dir.clone(), control, stopped)));
+    }
+    let addresses: Vec<String> = bound.iter().map(SocketAddr::to_string).collect();
+    tracing::info!(node = %config.node.name, version = env!("CARGO_PKG_VERSION"),
+        api = addresses.join(", "), "ready");
+    let ready = [sd_notify::NotifyState::Ready];
+    if let Err(error) = sd_notify::notify(&ready) {
+        tracing::debug!(%error, "nobody to notify");
+    }
+    Ok(Parts { stop, agent, server, telemetry, tasks })
+}
+
+impl Parts {
+    /// Stops in reverse order: no new requests, then no new actions; statuses are stored last.
+    async fn stop(self) {
+        tracing::info!("stopping");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the node panicked");
+            }
+        }
+        for telemetry in self.telemetry {
+            telemetry.shutdown().await;
+        }
+        self.server.shutdown().await;
+        self.agent.shutdown().await;
+    }
+}
+
+/// Backups that a crash left half-sent are nobody's.
+fn prepare_scratch(dir: &Path) -> anyhow::Result<()> {
+    if dir.exists() {
+        std::fs::remove_dir_all(dir)
+            .with_context(|| format!("cannot clear `{}`", dir.display()))?;
+    }
+    ensure_private_dir(dir)?;
+    Ok(())
+}
+
+/// The addresses to bind: `[::]` stands for every address, IPv4 too; on a host without IPv6 its
+/// addresses are left out, so that the defaults work there.
+fn reachable(configured: &[SocketAddr]) -> Vec<SocketAddr> {
+    let has_ipv6 = std::fs::read("/proc/net/if_inet6").is_ok_and(|list| !list.is_empty());
+    let mut addresses = Vec::new();
+    for &address in configured {
+        if address.is_ipv4() || has_ipv6 {
+            addresses.push(address);
+        } else {
+            tracing::warn!(%address, "this host has no IPv6, the address is left out");
+        }
+        if address.is_ipv6() && address.ip().is_unspecified() {
+            addresses.push(SocketAddr::from(([0, 0, 0, 0], address.port())));
+        }
+    }
+    addresses
+}

@@ -1,0 +1,237 @@
+//! What the control API needs from the node besides the keyspace: logs, commands, health, backups.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use jiff::Timestamp;
+use smr_agent::{DebugLog, EngineStatus};
+use smr_control::Control;
+use smr_engine::{Channel, ContainerEngine, EngineInfo, ExecRequest, LogRequest, TerminalSize};
+use smr_model::ReplicaKey;
+use smr_server::{ExecInput, ExecOutput, ExecSession, LogChunk, Runtime};
+use smr_wire::{ApiError, Code, ExecQuery, Health, HealthCheck, LogQuery, StoreInfo, Version};
+use tokio::sync::{broadcast, mpsc, watch};
+
+/// The running node, as the control API sees it.
+pub(crate) struct NodeRuntime {
+    pub(crate) control: Control,
+    pub(crate) engine: Arc<dyn ContainerEngine>,
+    pub(crate) debug: DebugLog,
+    pub(crate) engine_status: watch::Receiver<EngineStatus>,
+    pub(crate) engine_info: watch::Receiver<EngineInfo>,
+    /// Backups are written here before they are sent.
+    pub(crate) scratch: PathBuf,
+}
+
+fn engine_error(error: &smr_engine::Error) -> ApiError {
+    use smr_engine::ErrorClass;
+    let code = match error.class() {
+        ErrorClass::Unavailable => Code::EngineUnavailable,
+        ErrorClass::NotFound => Code::NotFound,
+        ErrorClass::Conflict | ErrorClass::NotOurs => Code::Conflict,
+        ErrorClass::Refused => Code::BadRequest,
+        ErrorClass::ImageMissing | ErrorClass::PullFailed | ErrorClass::Other => Code::Internal,
+    };
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        message = format!("{message}: {inner}");
+        cause = inner.source();
+    }
+    ApiError::new(code, message)
+}
+
+impl NodeRuntime {
+    /// The id of a replica's container on this node.
+    async fn container(&self, name: &str) -> Result<String, ApiError> {
+        let found = self.engine.inspect(name).await.map_err(|e| engine_error(&e))?;
+        let owner = self.engine.owner();
+        let ours =
+            |own: &smr_engine::Ownership| own.cluster == owner.cluster && own.node == owner.node;
+        match found {
+            Some(container) if container.ownership.as_ref().is_some_and(ours) => Ok(container.id),
+            _ => Err(ApiError::new(Code::NotFound, format!("there is no container `{name}`"))
+                .hint("`smrctl ps` shows in which state the replica is")),
+        }
+    }
+}
+
+#[async_trait]
+impl Runtime for NodeRuntime {
+    async fn logs(
+        &self,
+        replica: &ReplicaKey,
+        query: &LogQuery,
+    ) -> Result<BoxStream<'static, Result<LogChunk, ApiError>>, ApiError> {
+        let name = match query.container.as_deref() {
+            None | Some("main") => replica.generated_name(),
+            Some("init") => replica.init_name(),
+            Some(other) => {
+                let message = format!("`{other}` is not a container of a replica");
+                let error = ApiError::new(Code::BadRequest, message);
+                return Err(error.hint("container can be only `main` or `init`"));
+            }
+        };
+        let id = self.container(&name).await?;
+        let request = LogRequest {
+            follow: query.follow,
+            tail: query.tail,
+            since: query.since.and_then(|s| Timestamp::from_second(s).ok()),
+            timestamps: query.timestamps,
+        };
+        let chunks = self.engine.logs(&id, request).await.map_err(|e| engine_error(&e))?;
+        let chunk = |chunk: Result<smr_engine::Chunk, smr_engine::Error>| match chunk {
+            Ok(chunk) => {
+                Ok(LogChunk { stderr: chunk.channel == Channel::Stderr, data: chunk.bytes })
+            }
+            Err(error) => Err(engine_error(&error)),
+        };
+        Ok(chunks.map(chunk).boxed())
+    }
+
+    async fn debug_log(
+        &self,
+        replica: &ReplicaKey,
+        query: &LogQuery,
+    ) -> Result<BoxStream<'static, Bytes>, ApiError> {
+        let (mut past, feed) = self.debug.read(replica);
+        if let Some(tail) = query.tail {
+            past.drain(..past.len().saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX)));
+        }
+        let lines = stream::iter(past).map(|line| Bytes::from(line + "\n"));
+        if !query.follow {
+            return Ok(lines.boxed());
+        }
+        let replica = replica.clone();
+        let more = stream::unfold((feed, replica), |(mut feed, replica)| async move {
+            loop {
+                match feed.recv().await {
+                    Ok((key, line)) if key == replica => {
+                        return Some((Bytes::from(line + "\n"), (feed, replica)));
+                    }
+                    Ok(_) => {}
+                    Err(broadcast::error::RecvError::Lagged(missed)) => {
+                        let line = format!("({missed} lines were missed)\n");
+                        return Some((Bytes::from(line), (feed, replica)));
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        });
+        Ok(lines.chain(more).boxed())
+    }
+
+    async fn exec(&self, replica: &ReplicaKey, query: &ExecQuery) -> Result<ExecSession, ApiError> {
+        let command: Vec<String> = serde_json::from_str(&query.command).map_err(|_| {
+            ApiError::new(Code::BadRequest, "`command` is not a JSON array of texts")
+        })?;
+        let id = self.container(&replica.generated_name()).await?;
+        let size = query.width.zip(query.height);
+        let request = ExecRequest {
+            command,
+            tty: query.tty,
+            stdin: query.stdin,
+            user: (!query.user.is_empty()).then(|| query.user.clone()),
+            size: size.map(|(columns, rows)| TerminalSize { columns, rows }),
+            ..ExecRequest::default()
+        };
+        let session = self.engine.exec(&id, request).await.map_err(|e| engine_error(&e))?;
+        Ok(bridge(session))
+    }
+
+    async fn health(&self) -> Health {
+        let status = self.control.store().status();
+        let engine = match self.engine_status.borrow().clone() {
+            EngineStatus::Ready => (true, String::new()),
+            EngineStatus::Unknown => (false, "not asked yet".to_owned()),
+            EngineStatus::Down(why) => (false, why),
+        };
+        let store = match self.control.store().barrier().await {
+            Ok(_) => (true, String::new()),
+            Err(error) => (false, error.to_string()),
+        };
+        let checks = [("store", store), ("engine", engine)]
+            .map(|(name, (ok, message))| HealthCheck { name: name.to_owned(), ok, message });
+        Health {
+            ok: checks.iter().all(|check| check.ok),
+            checks: checks.into(),
+            store: StoreInfo {
+                revision: status.revision,
+                compacted: status.compacted,
+                leader: status.leader,
+                term: status.term,
+                applied: status.applied_index,
+            },
+        }
+    }
+
+    fn version(&self) -> Version {
+        let info = self.engine_info.borrow();
+        Version {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            node: self.control.node_name().to_owned(),
+            engine: format!("{} {}", info.name, info.version).trim().to_owned(),
+        }
+    }
+
+    async fn backup(&self) -> Result<tokio::fs::File, ApiError> {
+        let internal = |what: String| ApiError::new(Code::Internal, what);
+        let name = format!("backup-{}.smr", Timestamp::now().as_nanosecond());
+        let path = self.scratch.join(name);
+        self.control
+            .store()
+            .backup(&path)
+            .await
+            .map_err(|error| internal(format!("the backup cannot be written: {error}")))?;
+        let file = tokio::fs::File::open(&path).await;
+        // Open files stay readable; the name is not needed any more, whatever happens next.
+        let removed = tokio::fs::remove_file(&path).await;
+        if let Err(error) = removed {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a sent backup");
+        }
+        file.map_err(|error| internal(format!("the backup cannot be read: {error}")))
+    }
+}
+
+/// Joins the engine's session to the channels the API works with.
+fn bridge(session: smr_engine::ExecSession) -> ExecSession {
+    let smr_engine::ExecSession { input, output, control } = session;
+    let (sender, mut inbox) = mpsc::channel::<ExecInput>(16);
+    let control = Arc::from(control);
+    let resizer: Arc<dyn smr_engine::ExecControl> = Arc::clone(&control);
+    tokio::spawn(async move {
+        let mut input = Some(input);
+        while let Some(message) = inbox.recv().await {
+            match message {
+                ExecInput::Data(bytes) => {
+                    if let Some(open) = &input
+                        && open.send(bytes).await.is_err()
+                    {
+                        input = None;
+                    }
+                }
+                ExecInput::Eof => input = None,
+                ExecInput::Resize(size) => {
+                    let size = TerminalSize { columns: size.width, rows: size.height };
+                    if let Err(error) = resizer.resize(size).await {
+                        tracing::debug!(%error, "terminal cannot be resized");
+                    }
+                }
+            }
+        }
+    });
+    let chunks = output.map(|chunk| match chunk {
+        Ok(chunk) if chunk.channel == Channel::Stderr => ExecOutput::Stderr(chunk.bytes),
+        Ok(chunk) => ExecOutput::Stdout(chunk.bytes),
+        Err(error) => ExecOutput::Error(engine_error(&error)),
+    });
+    let end = stream::once(async move {
+        match control.exit_code().await {
+            Ok(code) => ExecOutput::Exit(code),
+            Err(error) => ExecOutput::Error(engine_error(&error)),
+        }
+    });
+    ExecSession { input: sender, output: chunks.chain(end).boxed() }
+}
