@@ -71,6 +71,7 @@ suite! {
     containers::files_are_there_before_the_start,
     containers::taken_ports_are_named,
     containers::checks,
+    containers::every_field_is_accepted,
     streams::logs,
     streams::interactive,
     streams::events,

@@ -337,3 +337,100 @@ fn addresses(
         .filter_map(|(name, endpoint)| Some((name.clone(), address(endpoint)?)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use smr_model::{Bytes, Cpus, Mount, PortBinding, Protocol};
+
+    use super::*;
+
+    fn body(spec: &ContainerSpec) -> ContainerCreateBody {
+        let plan = network_plan(spec, false);
+        let own = BTreeMap::from([("managed".to_owned(), "smr".to_owned())]);
+        create_body(spec, own, plan.mode, plan.at_creation)
+    }
+
+    #[test]
+    fn an_empty_definition_leaves_everything_to_image_and_engine() {
+        let spec =
+            ContainerSpec { name: "g-a-1".into(), image: "a:1".into(), ..Default::default() };
+        let expected = ContainerCreateBody {
+            hostname: Some("g-a-1".into()),
+            image: Some("a:1".into()),
+            labels: Some(HashMap::from([("managed".into(), "smr".into())])),
+            host_config: Some(HostConfig::default()),
+            ..Default::default()
+        };
+        assert_eq!(body(&spec), expected);
+    }
+
+    #[test]
+    fn limits_ports_and_mounts_take_the_units_of_the_engine() {
+        let port = |container, protocol, host, host_ip: &str| PortBinding {
+            container,
+            protocol,
+            host,
+            host_ip: host_ip.into(),
+        };
+        let spec = ContainerSpec {
+            cpus: Some(Cpus(1500)),
+            memory: Some(Bytes(64 << 20)),
+            ports: vec![
+                port(80, Protocol::Tcp, Some(8080), "127.0.0.1"),
+                port(80, Protocol::Tcp, Some(0), ""),
+                port(53, Protocol::Udp, None, ""),
+            ],
+            mounts: vec![Mount {
+                kind: MountKind::Tmpfs,
+                source: "ignored".into(),
+                target: "/run".into(),
+                read_only: false,
+            }],
+            labels: BTreeMap::from([("managed".into(), "me".into())]),
+            ..Default::default()
+        };
+        let body = body(&spec);
+        let host = body.host_config.unwrap();
+        assert_eq!((host.nano_cpus, host.memory), (Some(1_500_000_000), Some(67_108_864)));
+        assert_eq!(body.exposed_ports.unwrap(), ["80/tcp", "80/tcp", "53/udp"]);
+        let bindings = host.port_bindings.unwrap();
+        assert_eq!(bindings.len(), 1, "only what is published");
+        let ports: Vec<_> = bindings["80/tcp"].as_ref().unwrap().iter().collect();
+        assert_eq!(ports[0].host_ip.as_deref(), Some("127.0.0.1"));
+        assert_eq!(ports[1].host_port.as_deref(), Some(""));
+        assert_eq!(host.mounts.unwrap()[0].source, None);
+        assert_eq!(host.restart_policy, None, "smr starts again what ended");
+        assert_eq!(body.labels.unwrap()["managed"], "smr", "ownership cannot be overridden");
+    }
+
+    #[test]
+    fn the_first_network_is_the_mode_and_others_follow() {
+        let attachment = |network: &str| NetworkAttachment {
+            network: network.into(),
+            aliases: vec!["web".into()],
+        };
+        let mut spec = ContainerSpec {
+            networks: vec![attachment("shop"), attachment("bridge")],
+            ..Default::default()
+        };
+        let plan = network_plan(&spec, false);
+        assert!(plan.mode.is_none() && plan.at_creation.is_empty());
+        let names: Vec<_> = plan.afterwards.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["shop"]);
+        assert_eq!(user_networks(&spec), ["shop"]);
+
+        let plan = network_plan(&spec, true);
+        assert_eq!((plan.mode.as_deref(), plan.at_creation.len()), (Some("bridge"), 2));
+        assert_eq!(plan.at_creation["bridge"].aliases, None, "the default network has no names");
+
+        spec.network_mode = "host".into();
+        let plan = network_plan(&spec, true);
+        assert!(plan.at_creation.is_empty() && plan.afterwards.is_empty());
+    }
+
+    #[test]
+    fn host_names_end_where_the_kernel_ends_them() {
+        assert_eq!(host_name("a-b-1"), "a-b-1");
+        assert_eq!(host_name(&format!("{}-1", "x".repeat(62))), "x".repeat(62));
+    }
+}

@@ -119,7 +119,12 @@ pub(super) fn is_status(error: &ApiError, status: u16) -> bool {
 /// Sorts an error by what the caller can do about it.
 pub(super) fn classify(endpoint: &Endpoint, task: &Task, error: ApiError) -> Error {
     if is_connection_error(&error) {
-        return Error::Unavailable { endpoint: endpoint.to_string(), source: Box::new(error) };
+        let source: Box<dyn std::error::Error + Send + Sync> = match error {
+            // Its own text adds nothing to the cause.
+            ApiError::HyperLegacyError { err } => Box::new(err),
+            other => Box::new(other),
+        };
+        return Error::Unavailable { endpoint: endpoint.to_string(), source };
     }
     let (status, message) = match error {
         ApiError::DockerResponseServerError { status_code, message } => (status_code, message),

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use smr_engine::{Conflict, Error, ErrorClass, Ownership};
-use smr_model::{ContainerFile, EngineState, PortBinding};
+use smr_model::{
+    Bytes, ContainerFile, Cpus, Device, EngineState, HealthCommand, LogConfig, Mount, MountKind,
+    PortBinding, Ulimit,
+};
 
 use super::fixture::{Fixture, SOON, class, ownership, words};
 
@@ -173,4 +176,51 @@ pub(crate) async fn checks(f: &Fixture) {
     f.discard(&id).await;
     let gone = f.engine.exec_check(&id, &words("true"), SOON).await;
     assert_eq!(class(gone), ErrorClass::NotFound);
+}
+
+pub(crate) async fn every_field_is_accepted(f: &Fixture) {
+    let text = |values: &[&str]| values.iter().map(|&v| v.to_owned()).collect::<Vec<_>>();
+    let pair = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
+    let mut spec = f.spec("full");
+    spec.env = text(&["A=1", "B=two words"]);
+    spec.entrypoint = text(&["sleep"]);
+    spec.command = text(&["3600"]);
+    spec.working_dir = "/tmp".into();
+    spec.user = "12:34".into();
+    spec.groups = text(&["56"]);
+    spec.labels = pair("team", "blue");
+    spec.mounts = vec![Mount {
+        kind: MountKind::Tmpfs,
+        source: String::new(),
+        target: "/cache".into(),
+        read_only: false,
+    }];
+    spec.dns = text(&["10.1.2.3"]);
+    spec.extra_hosts = text(&["db:10.1.2.4"]);
+    spec.capabilities = text(&["NET_ADMIN"]);
+    spec.cpus = Some(Cpus(500));
+    spec.memory = Some(Bytes(64 << 20));
+    spec.memory_reservation = Some(Bytes(32 << 20));
+    spec.stop_signal = "SIGINT".into();
+    spec.stop_timeout = Some(Duration::from_secs(3));
+    spec.healthcheck = Some(HealthCommand {
+        command: text(&["true"]),
+        interval: Some(Duration::from_secs(1)),
+        timeout: Some(Duration::from_secs(1)),
+        start_period: Some(Duration::from_secs(1)),
+        retries: Some(2),
+    });
+    spec.sysctls = pair("net.ipv4.ip_unprivileged_port_start", "80");
+    spec.ulimits = vec![Ulimit { name: "nofile".into(), soft: 1024, hard: 2048 }];
+    let (host, container) = ("/dev/null".into(), "/dev/nothing".into());
+    spec.devices = vec![Device { host, container, permissions: String::new() }];
+    spec.read_only = true;
+    spec.tmpfs = pair("/scratch", "size=1m");
+    let options = pair("max-size", "1m");
+    spec.logging = Some(LogConfig { driver: "json-file".into(), options });
+    let id = f.run(&spec, "full").await;
+    let running = f.engine.inspect(&id).await.unwrap().expect("there");
+    assert_eq!(running.state, EngineState::Running);
+    assert_eq!(running.labels["team"], "blue");
+    f.discard(&id).await;
 }

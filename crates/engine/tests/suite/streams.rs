@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use smr_engine::{Channel, Chunk, EngineEventKind, ErrorClass, ExecRequest, LogRequest};
+use smr_engine::{
+    Channel, Chunk, EngineEventKind, ErrorClass, ExecRequest, LogRequest, TerminalSize,
+};
 
 use super::fixture::{Fixture, SOON, class, words};
 
@@ -40,6 +42,16 @@ pub(crate) async fn interactive(f: &Fixture) {
     let output: Vec<Chunk> = session.output.try_collect().await.unwrap();
     assert_eq!(text(&output, Channel::Stdout), "hello\nagain\n");
     assert_eq!(session.control.exit_code().await.unwrap(), 0);
+
+    let request = ExecRequest {
+        command: words("echo seen"),
+        tty: true,
+        size: Some(TerminalSize { columns: 100, rows: 40 }),
+        ..Default::default()
+    };
+    let session = f.engine.exec(&id, request).await.unwrap();
+    let output: Vec<Chunk> = session.output.try_collect().await.unwrap();
+    assert_eq!(text(&output, Channel::Stdout).trim_end(), "seen");
 
     let command = vec!["sh".into(), "-c".into(), "exit 7".into()];
     let session = f.engine.exec(&id, ExecRequest { command, ..Default::default() }).await.unwrap();
