@@ -3,6 +3,7 @@
 //! Start reading at [`run`]. No part knows another; what one needs from another is handed over
 //! here, as plain data or through a trait the needy one declares.
 
+mod backup;
 mod identity;
 mod logging;
 mod manifests;
@@ -12,4 +13,5 @@ mod runtime;
 mod stop;
 mod telemetry;
 
+pub use backup::{restore_backup, verify_backup};
 pub use run::run;

@@ -14,7 +14,9 @@ pub(crate) fn start(telemetry: &Telemetry) {
         .map(|part| format!("smr_{part}={level}"))
         .join(",");
     let filter = EnvFilter::try_from_env(LEVEL_VARIABLE)
-        .unwrap_or_else(|_| EnvFilter::new(format!("warn,openraft=error,{ours}")));
+        .unwrap_or_else(|_| EnvFilter::new(format!("warn,openraft=error,{ours}")))
+        // Below this level bollard logs request bodies, and they carry environments.
+        .add_directive("bollard=info".parse().expect("a constant directive is valid"));
     let registry = tracing_subscriber::registry().with(filter);
     let writer = std::io::stderr;
     // A second start in one process (tests) keeps the first logger.

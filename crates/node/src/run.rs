@@ -1,6 +1,11 @@
 //! The life of a node, from its configuration to its last stored status.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use smr_agent::Agent;
@@ -24,7 +29,7 @@ use crate::{
 };
 
 /// Id of a node that names none: the first one of a cluster.
-const FIRST_NODE: u64 = 1;
+pub(crate) const FIRST_NODE: u64 = 1;
 /// Threads: requests, consensus and planning never need many.
 const THREADS: usize = 4;
 
@@ -79,8 +84,13 @@ async fn node(config: Config) -> anyhow::Result<()> {
     result
 }
 
+/// Where the replicated state of the node is.
+pub(crate) fn store_dir(config: &Config) -> PathBuf {
+    config.data.dir.join("store")
+}
+
 async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    let mut options = smr_store::Options::new(config.data.dir.join("store"));
+    let mut options = smr_store::Options::new(store_dir(config));
     options.node_id = config.node.id.unwrap_or(FIRST_NODE);
     options.keep_revisions = config.store.keep_revisions;
     options.snapshot_log_entries = config.store.snapshot_every;
