@@ -187,10 +187,8 @@ impl Registry {
     /// Forgets lists that became empty.
     fn tidy(&mut self, range: &KeyRange) {
         match range {
-            KeyRange::Key(key) => {
-                if self.by_key.get(key).is_some_and(Vec::is_empty) {
-                    self.by_key.remove(key);
-                }
+            KeyRange::Key(key) if self.by_key.get(key).is_some_and(Vec::is_empty) => {
+                self.by_key.remove(key);
             }
             KeyRange::Prefix(prefix) => {
                 if let Some(same_length) = self.by_prefix.get_mut(&prefix.len()) {

@@ -41,13 +41,13 @@ pub(crate) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
     let files = list_segments(dir).map_err(io_error(dir))?;
     let mut recovered = Recovered { index: Index::default(), closed: Vec::new(), current: None };
     let count = files.len();
-    let mut expected = files.first().map_or(0, |(sequence, _)| *sequence);
+    let first = files.first().map_or(0, |(sequence, _)| *sequence);
     for (position, (sequence, path)) in files.into_iter().enumerate() {
+        let expected = first + position as u64;
         if sequence != expected {
             let file = super::segment::segment_path(dir, expected);
             return Err(OpenError::Damaged { file, offset: 0, what: "log file is missing" });
         }
-        expected += 1;
         let bytes = fs::read(&path).map_err(io_error(&path))?;
         let (header, end, max_index) = read_segment(&path, sequence, &bytes, &mut recovered.index)?;
         if position + 1 < count {

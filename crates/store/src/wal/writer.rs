@@ -101,8 +101,10 @@ impl Writer {
         let purge = group.iter().filter_map(|request| request.purge).max();
         for request in group {
             // `io::Error` is not `Clone`; kind and text are all that the callers use.
-            let answer =
-                result.as_ref().map(|()| ()).map_err(|e| io::Error::new(e.kind(), e.to_string()));
+            let answer = match &result {
+                Ok(()) => Ok(()),
+                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            };
             (request.done)(answer);
         }
         if let (Ok(()), Some(upto)) = (result, purge) {

@@ -2,7 +2,10 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use clap::Parser;
 use smr_bench::{
@@ -10,7 +13,7 @@ use smr_bench::{
     load::{Figures, median, run},
     raw,
 };
-use smr_store::{Options, Store};
+use smr_store::{Op, Options, Store, Txn};
 
 /// Durable writes per second of the store and of etcd.
 #[derive(Debug, Parser)]
@@ -33,18 +36,22 @@ struct Arguments {
     /// Leaves etcd out.
     #[arg(long)]
     alone: bool,
+    /// Only opens and measures the store in this directory.
+    #[arg(long, hide = true)]
+    idle: Option<PathBuf>,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Some(dir) = &arguments.idle {
+        return measure_idle(dir).await;
+    }
     let time = Duration::from_secs_f64(arguments.seconds);
     let scratch = tempfile::Builder::new().prefix("bench-store-").tempdir_in(&arguments.dir)?;
     let store = Store::open(Options::new(scratch.path().join("store"))).await?;
-    let etcd = match arguments.alone {
-        true => None,
-        false => Some(Etcd::start(&scratch.path().join("etcd")).await?),
-    };
+    let etcd =
+        if arguments.alone { None } else { Some(Etcd::start(&scratch.path().join("etcd")).await?) };
     let count = arguments.writers.len();
     let mut ours = vec![Vec::new(); count];
     let mut theirs = vec![Vec::new(); count];
@@ -79,7 +86,57 @@ async fn main() -> anyhow::Result<()> {
     }
     print_table(&arguments, ours, theirs, median(grown), median(overwritten));
     store.shutdown().await;
+    drop((store, etcd));
+    print_idle(&scratch.path().join("idle")).await
+}
+
+/// What a quiet store of 10,000 objects costs: reading all of them, opening, memory.
+async fn print_idle(dir: &Path) -> anyhow::Result<()> {
+    let store = Store::open(Options::new(dir)).await?;
+    for chunk in 0..100 {
+        let put = |i| Op::put(format!("/smr/object/{:05}", chunk * 100 + i), vec![b'v'; 1024]);
+        store.txn((0..100).map(put).fold(Txn::new(), Txn::then)).await?;
+    }
+    store.shutdown().await;
+    // A process of its own: memory that the writers above used does not count.
+    let child =
+        std::process::Command::new(std::env::current_exe()?).arg("--idle").arg(dir).status()?;
+    anyhow::ensure!(child.success(), "measuring an idle store failed");
     Ok(())
+}
+
+/// Opens an existing store and measures it.
+async fn measure_idle(dir: &Path) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    let store = Store::open(Options::new(dir)).await?;
+    let opened = begin.elapsed();
+    let memory = resident()?;
+    let mut lists: Vec<_> = (0..20)
+        .map(|_| {
+            let begin = Instant::now();
+            store.list("/smr/object/").map(|all| (begin.elapsed(), all.count))
+        })
+        .collect::<Result<_, _>>()?;
+    lists.sort();
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    println!();
+    println!("10,000 objects of 1 KiB: opened in {:.1} ms", milliseconds(opened));
+    if let Some((median, count)) = lists.get(lists.len() / 2) {
+        println!(
+            "list of all {count}: {:.2} ms (median of {})",
+            milliseconds(*median),
+            lists.len()
+        );
+    }
+    println!("resident memory: {memory} after opening, {} after the lists", resident()?);
+    store.shutdown().await;
+    Ok(())
+}
+
+fn resident() -> anyhow::Result<String> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    Ok(resident.unwrap_or("?").trim().to_owned())
 }
 
 fn print_table(
