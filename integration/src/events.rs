@@ -1,7 +1,7 @@
 //! Docker's event stream, to learn of a started or dead container at the moment it happens.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, ErrorKind},
     os::unix::net::UnixStream,
     time::{Duration, Instant},
 };
@@ -44,7 +44,15 @@ impl Events {
             }
             self.stream.get_ref().set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
             let mut line = String::new();
-            let length = self.stream.read_line(&mut line).context("events of the engine")?;
+            let length = match self.stream.read_line(&mut line) {
+                // The time limit of the socket; what was read of a line so far is lost with the error.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    bail!("no such event of the engine in time")
+                }
+                length => length.context("events of the engine")?,
+            };
             if length == 0 {
                 bail!("the engine closed its stream of events");
             }

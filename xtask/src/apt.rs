@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
-use crate::run::{output, run, say, timed};
+use crate::run::{output, say, timed};
 
 /// A program and the package it is in.
 pub(crate) type Tool = (&'static str, &'static str);
@@ -46,7 +46,7 @@ pub(crate) fn ensure(tools: &[&[Tool]]) -> Result<()> {
         );
     }
     timed(&format!("installing {}", packages.join(", ")), || {
-        run(Command::new("apt-get").args(["-qq", "update"]))?;
+        output(Command::new("apt-get").args(["-qq", "update"]))?;
         // Before Debian 13 the client came with docker.io.
         let known =
             |package: &str| output(Command::new("apt-cache").args(["show", package])).is_ok();
@@ -54,10 +54,13 @@ pub(crate) fn ensure(tools: &[&[Tool]]) -> Result<()> {
             packages.retain(|package| *package != "docker-cli");
             packages.push("docker.io");
         }
-        run(Command::new("apt-get")
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(["-qq", "-y", "-o", "Dpkg::Use-Pty=0", "--no-install-recommends", "install"])
-            .args(&packages))
+        output(
+            Command::new("apt-get")
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .args(["-qq", "-y", "-o", "Dpkg::Use-Pty=0", "--no-install-recommends", "install"])
+                .args(&packages),
+        )
+        .map(drop)
     })?;
     for (program, package) in tools.iter().flat_map(|list| list.iter()) {
         if !on_path(program) {
