@@ -11,10 +11,10 @@ use clap::{Args, Parser, ValueEnum};
 use clap_complete::ArgValueCompleter;
 use smr_model::ObjectRef;
 
-pub use client::*;
-pub use context::*;
-pub use manager::*;
-pub use node::*;
+pub(crate) use client::*;
+pub(crate) use context::*;
+pub(crate) use manager::*;
+pub(crate) use node::*;
 
 use crate::complete;
 
@@ -26,7 +26,7 @@ use crate::complete;
     arg_required_else_help = true,
     after_help = "Start with `smrctl context`, `smrctl apply FILE --wait` and `smrctl ps`."
 )]
-pub struct Smrctl {
+pub(crate) struct Smrctl {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
@@ -41,7 +41,7 @@ pub struct Smrctl {
     arg_required_else_help = true,
     after_help = "`smr start` runs a node; every command of `smrctl` works here too."
 )]
-pub struct Smr {
+pub(crate) struct Smr {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
@@ -51,7 +51,7 @@ pub struct Smr {
 /// Start and stop the node of this machine
 #[derive(Debug, Parser)]
 #[command(name = "smrmgr", version, arg_required_else_help = true)]
-pub struct Smrmgr {
+pub(crate) struct Smrmgr {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
@@ -60,7 +60,7 @@ pub struct Smrmgr {
 
 /// All commands of `smr`.
 #[derive(Debug, clap::Subcommand)]
-pub enum SmrCommand {
+pub(crate) enum SmrCommand {
     #[command(flatten)]
     Node(NodeCommand),
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub enum SmrCommand {
 /// Flags of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
-pub struct Global {
+pub(crate) struct Global {
     /// Context to use instead of the active one
     #[arg(long, global = true, value_name = "NAME", env = "SMR_CONTEXT", hide_env = true,
           add = ArgValueCompleter::new(complete::contexts))]
@@ -105,7 +105,7 @@ pub struct Global {
 
 /// Shape of output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// A table
     #[default]
     #[value(alias = "s")]
@@ -122,7 +122,7 @@ pub enum Output {
 
 /// `--output`.
 #[derive(Debug, Clone, Copy, Default, Args)]
-pub struct OutputArg {
+pub(crate) struct OutputArg {
     /// Shape of the output
     #[arg(short, long, alias = "o", value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Output,
@@ -130,7 +130,7 @@ pub struct OutputArg {
 
 /// A resource as typed: `KIND/GROUP/NAME` and the other short forms.
 #[derive(Debug, Clone, Args)]
-pub struct ResourceArg {
+pub(crate) struct ResourceArg {
     /// Resource: KIND/GROUP/NAME, KIND/NAME or PREFIX/VERSION/kind/KIND/GROUP/NAME
     #[arg(value_name = "RESOURCE", add = ArgValueCompleter::new(complete::resources))]
     pub resource: ObjectRef,
@@ -138,7 +138,7 @@ pub struct ResourceArg {
 
 /// A replica as typed: `containers/GROUP/GENERATED-NAME`.
 #[derive(Debug, Clone, Args)]
-pub struct ReplicaArg {
+pub(crate) struct ReplicaArg {
     /// Replica: containers/GROUP/NAME-INDEX as `ps` shows it
     #[arg(value_name = "REPLICA", add = ArgValueCompleter::new(complete::replicas))]
     pub replica: ObjectRef,

@@ -1,23 +1,23 @@
 //! What commands do. They see settings and plain arguments, never the command line.
 
-pub mod apply;
-pub mod backup;
-pub mod config;
-pub mod context;
-pub mod edit;
-pub mod events;
-pub mod exec;
-pub mod explain;
-pub mod generate;
-pub mod inspect;
-pub mod list;
-pub mod logs;
-pub mod manager;
-pub mod node;
-pub mod ps;
-pub mod remove;
-pub mod template;
-pub mod version;
+pub(crate) mod apply;
+pub(crate) mod backup;
+pub(crate) mod config;
+pub(crate) mod context;
+pub(crate) mod edit;
+pub(crate) mod events;
+pub(crate) mod exec;
+pub(crate) mod explain;
+pub(crate) mod generate;
+pub(crate) mod inspect;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod manager;
+pub(crate) mod node;
+pub(crate) mod ps;
+pub(crate) mod remove;
+pub(crate) mod template;
+pub(crate) mod version;
 mod waiting;
 
 use std::future::Future;
@@ -32,10 +32,10 @@ use crate::{
 };
 
 /// The exit code of a command that did something.
-pub type Outcome = Result<u8, Error>;
+pub(crate) type Outcome = Result<u8, Error>;
 
 /// Runs a command of the client.
-pub fn client(settings: &Settings, command: ClientCommand) -> Outcome {
+pub(crate) fn client(settings: &Settings, command: ClientCommand) -> Outcome {
     match command {
         ClientCommand::Context(args) => context::run(settings, args),
         ClientCommand::Explain(args) => explain::explain(settings, &args.path),
@@ -75,7 +75,7 @@ pub fn client(settings: &Settings, command: ClientCommand) -> Outcome {
 }
 
 /// Runs a future on a runtime of one thread. Threads that wait for input are left behind.
-pub fn block<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(crate) fn block<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -86,7 +86,7 @@ pub fn block<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Err
 }
 
 /// The key a resource argument means.
-pub fn object_key(settings: &Settings, resource: &ObjectRef) -> Result<ObjectKey, Error> {
+pub(crate) fn object_key(settings: &Settings, resource: &ObjectRef) -> Result<ObjectKey, Error> {
     resource.key(&settings.group).ok_or_else(|| {
         Error::usage(
             format!("`{}` names a kind, not an object", resource.kind),
@@ -99,7 +99,10 @@ pub fn object_key(settings: &Settings, resource: &ObjectRef) -> Result<ObjectKey
 }
 
 /// Group and generated name a replica argument means.
-pub fn replica_name(settings: &Settings, resource: &ObjectRef) -> Result<(String, String), Error> {
+pub(crate) fn replica_name(
+    settings: &Settings,
+    resource: &ObjectRef,
+) -> Result<(String, String), Error> {
     let key = object_key(settings, resource)?;
     if key.kind != Kind::Containers {
         return Err(Error::usage(
@@ -112,4 +115,4 @@ pub fn replica_name(settings: &Settings, resource: &ObjectRef) -> Result<(String
 }
 
 /// Success.
-pub const DONE: u8 = exit::DONE;
+pub(crate) const DONE: u8 = exit::DONE;

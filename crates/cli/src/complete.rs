@@ -21,13 +21,13 @@ use crate::{
 };
 
 /// The variable by which shells ask for candidates.
-pub const VARIABLE: &str = "COMPLETE";
+pub(crate) const VARIABLE: &str = "COMPLETE";
 
 /// Nobody waits longer for candidates.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Prints the script that makes a shell ask this program.
-pub fn script(settings: &Settings, shell: Shell) -> Outcome {
+pub(crate) fn script(settings: &Settings, shell: Shell) -> Outcome {
     let name = settings.persona.name();
     let completer: &dyn EnvCompleter = match shell {
         Shell::Bash => &Bash,
@@ -43,17 +43,17 @@ pub fn script(settings: &Settings, shell: Shell) -> Outcome {
 }
 
 /// Names of contexts.
-pub fn contexts(current: &OsStr) -> Vec<CompletionCandidate> {
+pub(crate) fn contexts(current: &OsStr) -> Vec<CompletionCandidate> {
     starting(current, store().list().unwrap_or_default())
 }
 
 /// Kinds.
-pub fn kinds(current: &OsStr) -> Vec<CompletionCandidate> {
+pub(crate) fn kinds(current: &OsStr) -> Vec<CompletionCandidate> {
     starting(current, Kind::ALL.iter().map(|kind| kind.as_str().to_owned()))
 }
 
 /// Objects: kinds until there is a slash, then what the cluster has.
-pub fn resources(current: &OsStr) -> Vec<CompletionCandidate> {
+pub(crate) fn resources(current: &OsStr) -> Vec<CompletionCandidate> {
     let typed = current.to_string_lossy();
     let Some((kind, _)) = typed.split_once('/') else {
         return starting(current, Kind::ALL.iter().map(|kind| format!("{kind}/")));
@@ -65,7 +65,7 @@ pub fn resources(current: &OsStr) -> Vec<CompletionCandidate> {
 }
 
 /// Replicas by their generated names.
-pub fn replicas(current: &OsStr) -> Vec<CompletionCandidate> {
+pub(crate) fn replicas(current: &OsStr) -> Vec<CompletionCandidate> {
     let query = ReplicaQuery::default();
     let replicas = ask(|client| async move { client.replicas(&query).await });
     let items = replicas.map(|list| list.items).unwrap_or_default();
@@ -73,7 +73,7 @@ pub fn replicas(current: &OsStr) -> Vec<CompletionCandidate> {
 }
 
 /// Paths and objects.
-pub fn sources(current: &OsStr) -> Vec<CompletionCandidate> {
+pub(crate) fn sources(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut candidates = PathCompleter::any().complete(current);
     candidates.extend(resources(current));
     candidates

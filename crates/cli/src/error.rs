@@ -5,17 +5,17 @@ use std::{error::Error as StdError, fmt::Write as _, io, path::PathBuf};
 use smr_wire::{ApiError, Code, ErrorDetail};
 
 /// Exit codes, an interface for scripts.
-pub mod exit {
+pub(crate) mod exit {
     /// Done.
-    pub const DONE: u8 = 0;
+    pub(crate) const DONE: u8 = 0;
     /// The request could not be met.
-    pub const REFUSED: u8 = 1;
+    pub(crate) const REFUSED: u8 = 1;
     /// Wrong usage.
-    pub const USAGE: u8 = 2;
+    pub(crate) const USAGE: u8 = 2;
     /// The cluster cannot be reached.
-    pub const UNREACHABLE: u8 = 3;
+    pub(crate) const UNREACHABLE: u8 = 3;
     /// A mistake in this program.
-    pub const BUG: u8 = 70;
+    pub(crate) const BUG: u8 = 70;
 }
 
 /// Why a command did not do what was asked.
@@ -181,10 +181,10 @@ pub enum Error {
         /// The data directory.
         dir: PathBuf,
     },
-    /// The pid file is not what a node writes.
+    /// The lock file is not what a node writes.
     #[error("`{}` does not hold the id of a running smr", path.display())]
     NotOurProcess {
-        /// The pid file.
+        /// The lock file.
         path: PathBuf,
     },
     /// A process could not be signalled or waited for.
@@ -347,7 +347,7 @@ impl Error {
 }
 
 /// `1 mistake`, `3 mistakes`.
-pub fn count(number: usize, noun: &str) -> String {
+pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 

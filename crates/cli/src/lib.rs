@@ -3,6 +3,7 @@
 //! Start reading at [`main`]. `args` is what can be typed, `settings` what follows from flags and
 //! environment, `commands` what is done, `output` what is printed. The node itself is not known
 //! here; it comes in through [`Hooks`].
+#![allow(clippy::match_bool, reason = "two outcomes side by side read better than `if` and `else`")]
 
 mod args;
 mod commands;
@@ -10,7 +11,7 @@ mod complete;
 mod error;
 mod hooks;
 mod output;
-mod pid_file;
+mod running;
 mod settings;
 mod source;
 mod wait;

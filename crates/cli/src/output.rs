@@ -5,9 +5,9 @@ mod printer;
 mod table;
 mod tables;
 
-pub use age::age;
-pub use printer::Printer;
-pub use table::{Paint, Table};
-pub use tables::{
+pub(crate) use age::age;
+pub(crate) use printer::Printer;
+pub(crate) use table::{Paint, Table};
+pub(crate) use tables::{
     image_table, node_table, object_table, reason_lines, replica_table, sort_replicas,
 };

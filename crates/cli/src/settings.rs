@@ -17,7 +17,7 @@ use crate::{args::Global, error::Error, output::Printer};
 
 /// Under which name the program was started; decides commands and wording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Persona {
+pub(crate) enum Persona {
     /// `smr`, and every unknown name: the node, and all commands of the client.
     Smr,
     /// `smrctl`: the client.
@@ -28,7 +28,7 @@ pub enum Persona {
 
 impl Persona {
     /// By the name in `argv[0]`.
-    pub fn of(argv0: &OsStr) -> Self {
+    pub(crate) fn of(argv0: &OsStr) -> Self {
         match Path::new(argv0).file_name().and_then(OsStr::to_str) {
             Some("smrctl") => Self::Smrctl,
             Some("smrmgr") => Self::Smrmgr,
@@ -37,7 +37,7 @@ impl Persona {
     }
 
     /// The name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Smr => "smr",
             Self::Smrctl => "smrctl",
@@ -48,7 +48,7 @@ impl Persona {
 
 /// What every command needs to know.
 #[derive(Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Name the program was started under.
     pub persona: Persona,
     /// Home directory.
@@ -65,7 +65,7 @@ pub struct Settings {
 
 impl Settings {
     /// From the flags and the environment.
-    pub fn new(persona: Persona, global: &Global) -> Self {
+    pub(crate) fn new(persona: Persona, global: &Global) -> Self {
         let home = global.home.clone().unwrap_or_else(home);
         Self {
             persona,
@@ -78,7 +78,7 @@ impl Settings {
     }
 
     /// The context to use.
-    pub fn context(&self) -> Result<Context, Error> {
+    pub(crate) fn context(&self) -> Result<Context, Error> {
         Ok(match &self.context {
             Some(name) => self.contexts.get(name)?,
             None => self.contexts.current()?,
@@ -86,19 +86,19 @@ impl Settings {
     }
 
     /// A client of the context's cluster.
-    pub fn client(&self) -> Result<Client, Error> {
+    pub(crate) fn client(&self) -> Result<Client, Error> {
         Ok(Client::new(&self.context()?, Options::default())?)
     }
 
     /// What the configuration's defaults depend on.
-    pub fn host(&self) -> smr_config::Host {
+    pub(crate) fn host(&self) -> smr_config::Host {
         let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         smr_config::Host { hostname: hostname.trim().to_owned(), home: self.home.clone() }
     }
 }
 
 /// The home directory: `HOME`, or what `/etc/passwd` says (services have no `HOME`).
-pub fn home() -> PathBuf {
+pub(crate) fn home() -> PathBuf {
     if let Some(home) = std::env::var_os("HOME").filter(|home| !home.is_empty()) {
         return home.into();
     }
@@ -110,7 +110,7 @@ pub fn home() -> PathBuf {
 }
 
 /// Whether colours are wanted on `stream`.
-pub fn colours(choice: clap::ColorChoice, is_terminal: bool) -> bool {
+pub(crate) fn colours(choice: clap::ColorChoice, is_terminal: bool) -> bool {
     match choice {
         clap::ColorChoice::Always => true,
         clap::ColorChoice::Never => false,
@@ -123,13 +123,13 @@ pub fn colours(choice: clap::ColorChoice, is_terminal: bool) -> bool {
 }
 
 /// Whether standard error is a terminal: progress may be redrawn.
-pub fn stderr_is_terminal() -> bool {
+pub(crate) fn stderr_is_terminal() -> bool {
     std::io::stderr().is_terminal()
 }
 
 /// A duration as typed: `90s`, `5m`, `1h30m`, or seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seconds(pub Duration);
+pub(crate) struct Seconds(pub Duration);
 
 impl FromStr for Seconds {
     type Err = String;
@@ -148,7 +148,7 @@ fn duration(text: &str) -> Option<Duration> {
 
 /// A moment in the past as typed: an age (`10m`) or a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Since {
+pub(crate) enum Since {
     /// So long ago.
     Ago(Duration),
     /// At this time.
@@ -157,7 +157,7 @@ pub enum Since {
 
 impl Since {
     /// Seconds since 1970.
-    pub fn seconds(self, now: Timestamp) -> i64 {
+    pub(crate) fn seconds(self, now: Timestamp) -> i64 {
         match self {
             Self::Ago(age) => now.as_second().saturating_sub(age.as_secs().cast_signed()),
             Self::At(time) => time.as_second(),

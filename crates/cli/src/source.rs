@@ -10,8 +10,7 @@ use std::{
     time::Duration,
 };
 
-pub use body::{Body, Piece};
-pub use pack::{Variables, variables_from};
+pub(crate) use body::{Body, Piece};
 
 use crate::error::Error;
 
@@ -20,7 +19,7 @@ const DOWNLOAD: Duration = Duration::from_secs(30);
 
 /// What a source turned out to be.
 #[derive(Debug)]
-pub enum Source {
+pub(crate) enum Source {
     /// Texts with definitions.
     Pieces(Vec<Piece>),
     /// No path; perhaps a resource.
@@ -29,7 +28,11 @@ pub enum Source {
 
 /// Reads one source. Packs are rendered with their variables and `set`; everything else is taken
 /// as it is.
-pub async fn read(name: &str, set: &[String], now: jiff::Timestamp) -> Result<Source, Error> {
+pub(crate) async fn read(
+    name: &str,
+    set: &[String],
+    now: jiff::Timestamp,
+) -> Result<Source, Error> {
     if name == "-" {
         return Ok(Source::Pieces(vec![stdin()?]));
     }
@@ -48,7 +51,7 @@ pub async fn read(name: &str, set: &[String], now: jiff::Timestamp) -> Result<So
 }
 
 /// Reads sources that must be paths; one body of all.
-pub async fn read_all(
+pub(crate) async fn read_all(
     names: &[String],
     set: &[String],
     now: jiff::Timestamp,

@@ -7,7 +7,7 @@ use smr_wire::{WatchEvent, WatchKind};
 
 /// What is waited for, and what was seen so far.
 #[derive(Debug, Default)]
-pub struct Ready {
+pub(crate) struct Ready {
     wanted: BTreeMap<ObjectKey, Wanted>,
     seen: BTreeMap<(String, String), ReplicaStatus>,
     synced: bool,
@@ -21,7 +21,7 @@ struct Wanted {
 
 /// How far it is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// Not yet.
     Waiting,
     /// All ready; so many.
@@ -32,7 +32,7 @@ pub enum Progress {
 
 impl Ready {
     /// Waits for the replicas of these objects, of this generation or a later one.
-    pub fn new(objects: impl IntoIterator<Item = (ObjectKey, u64)>) -> Self {
+    pub(crate) fn new(objects: impl IntoIterator<Item = (ObjectKey, u64)>) -> Self {
         let wanted = objects
             .into_iter()
             .filter(|(key, _)| key.kind == Kind::Containers)
@@ -41,12 +41,12 @@ impl Ready {
     }
 
     /// Whether there is nothing to wait for.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.wanted.is_empty()
     }
 
     /// Forgets what was seen: the stream begins again.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.seen.clear();
         self.synced = false;
         for wanted in self.wanted.values_mut() {
@@ -56,7 +56,7 @@ impl Ready {
 
     /// Takes a change in; the status if it is one that somebody waits for and looks different
     /// now.
-    pub fn see(&mut self, event: WatchEvent) -> Option<ReplicaStatus> {
+    pub(crate) fn see(&mut self, event: WatchEvent) -> Option<ReplicaStatus> {
         if event.kind == WatchKind::Synced {
             self.synced = true;
         }
@@ -68,10 +68,9 @@ impl Ready {
             wanted.generation = wanted.generation.max(object.generation);
         } else if event.kind == WatchKind::Delete
             && let Some(key) = &event.key
+            && self.wanted.remove(key).is_none()
         {
-            if self.wanted.remove(key).is_none() {
-                self.seen.remove(&(key.group.clone(), key.name.clone()));
-            }
+            self.seen.remove(&(key.group.clone(), key.name.clone()));
         }
         let replica = event.replica.filter(|_| event.kind == WatchKind::Put)?;
         self.wanted(&replica)?;
@@ -90,7 +89,7 @@ impl Ready {
     }
 
     /// How far it is.
-    pub fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         let failed: Vec<String> = self
             .current()
             .filter(|replica| replica.state == ReplicaState::Failed)
@@ -126,7 +125,7 @@ impl Ready {
     }
 
     /// A line for each replica and object that is not ready.
-    pub fn missing(&self) -> Vec<String> {
+    pub(crate) fn missing(&self) -> Vec<String> {
         let mut replicas: Vec<ReplicaStatus> = self.seen.values().cloned().collect();
         crate::output::sort_replicas(&mut replicas);
         let old = |replica: &ReplicaStatus| {
@@ -150,7 +149,7 @@ impl Ready {
     }
 
     /// Replicas seen and ready, of how many wanted.
-    pub fn counts(&self) -> (usize, usize) {
+    pub(crate) fn counts(&self) -> (usize, usize) {
         let ready = self.current().filter(|replica| replica.state.is_done()).count();
         let wanted = self.wanted.values().map(|wanted| wanted.replicas.unwrap_or(1) as usize).sum();
         (ready.min(wanted), wanted)
@@ -159,7 +158,7 @@ impl Ready {
 
 /// What is waited for to be gone.
 #[derive(Debug, Default)]
-pub struct Gone {
+pub(crate) struct Gone {
     objects: Vec<ObjectKey>,
     seen: BTreeMap<(String, String), ReplicaStatus>,
     synced: bool,
@@ -167,24 +166,24 @@ pub struct Gone {
 
 impl Gone {
     /// Waits until the replicas of these objects are gone.
-    pub fn new(objects: impl IntoIterator<Item = ObjectKey>) -> Self {
+    pub(crate) fn new(objects: impl IntoIterator<Item = ObjectKey>) -> Self {
         let objects = objects.into_iter().filter(|key| key.kind == Kind::Containers).collect();
         Self { objects, ..Self::default() }
     }
 
     /// Whether there is nothing to wait for.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.objects.is_empty()
     }
 
     /// Forgets what was seen: the stream begins again.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.seen.clear();
         self.synced = false;
     }
 
     /// Takes a change in.
-    pub fn see(&mut self, event: WatchEvent) {
+    pub(crate) fn see(&mut self, event: WatchEvent) {
         match event.kind {
             WatchKind::Synced => self.synced = true,
             WatchKind::Delete => {
@@ -203,18 +202,18 @@ impl Gone {
     }
 
     /// Whether all are gone.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.synced && self.seen.is_empty()
     }
 
     /// A line for each replica that is still there.
-    pub fn missing(&self) -> Vec<String> {
+    pub(crate) fn missing(&self) -> Vec<String> {
         self.seen.values().map(line).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 
 /// Replica, state, reason.
-pub fn line(replica: &ReplicaStatus) -> String {
+pub(crate) fn line(replica: &ReplicaStatus) -> String {
     let mut line = format!("{}: {}", replica.key, replica.state);
     if let Some(reason) = &replica.reason {
         line.push_str(": ");

@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 use smr_model::ObjectKey;
 use smr_wire::{
-    ApplyQuery, ApplyResponse, DeleteQuery, DeleteResponse, EventList, EventQuery, Health,
-    ImageList, LogQuery, NodeList, Object, ObjectList, ObjectQuery, ReplicaDetail, ReplicaList,
-    ReplicaQuery, RestartResponse, StreamItem, Version, WatchQuery, routes,
+    ApplyQuery, ApplyResponse, ApplyResult, DeleteQuery, DeleteResponse, EventList, EventQuery,
+    Health, ImageList, LogQuery, NodeList, Object, ObjectList, ObjectQuery, ReplicaDetail,
+    ReplicaList, ReplicaQuery, RestartResponse, StreamItem, Version, WatchQuery, routes,
 };
 
 use crate::{
@@ -45,7 +45,7 @@ impl Client {
     }
 
     /// Changes an object by a JSON merge patch (RFC 7396).
-    pub async fn patch(&self, key: &ObjectKey, patch: &Value) -> Result<ApplyResponse, Error> {
+    pub async fn patch(&self, key: &ObjectKey, patch: &Value) -> Result<ApplyResult, Error> {
         let query = DeleteQuery { prefix: prefix(key), source: None };
         let request = self.request(Method::PATCH, &object_path(key)).query(&query);
         let body = patch.to_string();

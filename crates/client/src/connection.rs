@@ -25,7 +25,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
-            answer: Duration::from_secs(60),
+            answer: Duration::from_mins(1),
             silence: Duration::from_secs(90),
         }
     }

@@ -5,7 +5,7 @@ use std::{error::Error as StdError, time::Duration};
 use smr_wire::{ApiError, Code};
 
 /// The cause of a transport failure, as the libraries below report it.
-pub type Cause = Box<dyn StdError + Send + Sync>;
+pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
 
 /// A request that was not answered with success.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use crate::{complete, settings::Seconds};
 
 /// Commands that talk to a cluster.
 #[derive(Debug, Subcommand)]
-pub enum ClientCommand {
+pub(crate) enum ClientCommand {
     /// Create or change objects
     Apply(ApplyArgs),
     /// Delete objects, and their containers
@@ -63,7 +63,7 @@ pub enum ClientCommand {
 
 /// Where definitions come from.
 #[derive(Debug, Args)]
-pub struct SourceArgs {
+pub(crate) struct SourceArgs {
     /// File, directory, pack, http(s) URL, or `-` for standard input
     #[arg(value_name = "SOURCE", required = true, value_hint = clap::ValueHint::AnyPath)]
     pub sources: Vec<String>,
@@ -74,7 +74,7 @@ pub struct SourceArgs {
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
-pub struct ApplyArgs {
+pub(crate) struct ApplyArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Check and compare only; change nothing
@@ -92,7 +92,7 @@ pub struct ApplyArgs {
 
 /// Arguments of `remove`.
 #[derive(Debug, Args)]
-pub struct RemoveArgs {
+pub(crate) struct RemoveArgs {
     /// Resource, file, directory, pack, http(s) URL, or `-` for standard input
     #[arg(value_name = "SOURCE", required = true, add = ArgValueCompleter::new(complete::sources))]
     pub sources: Vec<String>,
@@ -109,7 +109,7 @@ pub struct RemoveArgs {
 
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
-pub struct DiffArgs {
+pub(crate) struct DiffArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// End with exit code 1 if anything would change
@@ -119,14 +119,14 @@ pub struct DiffArgs {
 
 /// Arguments of `template`.
 #[derive(Debug, Args)]
-pub struct TemplateArgs {
+pub(crate) struct TemplateArgs {
     #[command(flatten)]
     pub source: SourceArgs,
 }
 
 /// Arguments of `ps`.
 #[derive(Debug, Args)]
-pub struct PsArgs {
+pub(crate) struct PsArgs {
     /// Kind of object
     #[arg(default_value = "containers", value_name = "KIND",
           add = ArgValueCompleter::new(complete::kinds))]
@@ -137,7 +137,7 @@ pub struct PsArgs {
 
 /// How to show replicas.
 #[derive(Debug, Args)]
-pub struct ReplicaView {
+pub(crate) struct ReplicaView {
     #[command(flatten)]
     pub output: OutputArg,
     /// Show again whenever something changes
@@ -148,7 +148,7 @@ pub struct ReplicaView {
 /// Arguments of `containers`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct ContainersArgs {
+pub(crate) struct ContainersArgs {
     #[command(subcommand)]
     pub command: Option<ContainersCommand>,
     #[command(flatten)]
@@ -157,7 +157,7 @@ pub struct ContainersArgs {
 
 /// Commands of `containers`.
 #[derive(Debug, Subcommand)]
-pub enum ContainersCommand {
+pub(crate) enum ContainersCommand {
     /// Show the images of replicas
     Images(OutputArg),
     /// Restart a replica, or all replicas of an object
@@ -166,7 +166,7 @@ pub enum ContainersCommand {
 
 /// Arguments of `list`.
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub(crate) struct ListArgs {
     /// Kind of object; all when not given
     #[arg(value_name = "KIND", add = ArgValueCompleter::new(complete::kinds))]
     pub kind: Option<Kind>,
@@ -182,7 +182,7 @@ pub struct ListArgs {
 
 /// Arguments of `get` and `inspect`.
 #[derive(Debug, Args)]
-pub struct GetArgs {
+pub(crate) struct GetArgs {
     #[command(flatten)]
     pub resource: ResourceArg,
     /// Show confidential values (administrators only)
@@ -195,7 +195,7 @@ pub struct GetArgs {
 
 /// Shape of a single object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Data {
+pub(crate) enum Data {
     /// JSON
     Json,
     /// YAML
@@ -206,14 +206,14 @@ pub enum Data {
 
 /// Arguments of `edit`.
 #[derive(Debug, Args)]
-pub struct EditArgs {
+pub(crate) struct EditArgs {
     #[command(flatten)]
     pub resource: ResourceArg,
 }
 
 /// Which container of a replica.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Part {
+pub(crate) enum Part {
     /// The container itself
     #[default]
     Main,
@@ -223,7 +223,7 @@ pub enum Part {
 
 /// Arguments of `logs`.
 #[derive(Debug, Args)]
-pub struct LogsArgs {
+pub(crate) struct LogsArgs {
     #[command(flatten)]
     pub replica: ReplicaArg,
     /// Go on with what is written from now on
@@ -245,7 +245,7 @@ pub struct LogsArgs {
 
 /// Arguments of `debug`.
 #[derive(Debug, Args)]
-pub struct DebugArgs {
+pub(crate) struct DebugArgs {
     #[command(flatten)]
     pub replica: ReplicaArg,
     /// Go on with what happens from now on
@@ -261,7 +261,7 @@ pub struct DebugArgs {
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
-pub struct ExecArgs {
+pub(crate) struct ExecArgs {
     #[command(flatten)]
     pub replica: ReplicaArg,
     /// Command in one text, split as a shell does
@@ -280,7 +280,7 @@ pub struct ExecArgs {
 
 /// Arguments of `events`.
 #[derive(Debug, Args)]
-pub struct EventsArgs {
+pub(crate) struct EventsArgs {
     /// Wait for an event of this type, or return at once if the state already holds
     #[arg(long, value_name = "TYPE")]
     pub wait: Option<String>,
@@ -306,7 +306,7 @@ pub struct EventsArgs {
 
 /// Shape of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum EventOutput {
+pub(crate) enum EventOutput {
     /// `event: ` and JSON
     Table,
     /// Lines of JSON
@@ -317,7 +317,7 @@ pub enum EventOutput {
 
 /// Arguments of `nodes`.
 #[derive(Debug, Args)]
-pub struct NodesArgs {
+pub(crate) struct NodesArgs {
     /// `ls`, which is also the default
     #[arg(value_parser = ["ls", "list"], hide = true)]
     pub action: Option<String>,
@@ -327,7 +327,7 @@ pub struct NodesArgs {
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
-pub struct ExplainArgs {
+pub(crate) struct ExplainArgs {
     /// Kind, and field below it: `containers.spec.ports`
     #[arg(value_name = "KIND[.FIELD]", add = ArgValueCompleter::new(complete::kinds))]
     pub path: String,
@@ -335,7 +335,7 @@ pub struct ExplainArgs {
 
 /// Arguments of `version`.
 #[derive(Debug, Args)]
-pub struct VersionArgs {
+pub(crate) struct VersionArgs {
     /// Only the version of this program
     #[arg(long)]
     pub client: bool,
@@ -345,7 +345,7 @@ pub struct VersionArgs {
 
 /// Arguments of `completion`.
 #[derive(Debug, Args)]
-pub struct CompletionArgs {
+pub(crate) struct CompletionArgs {
     /// Shell
     #[arg(value_enum)]
     pub shell: Shell,
@@ -353,7 +353,7 @@ pub struct CompletionArgs {
 
 /// Shells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Shell {
+pub(crate) enum Shell {
     /// bash
     Bash,
     /// zsh
@@ -364,7 +364,7 @@ pub enum Shell {
 
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
-pub struct GenerateArgs {
+pub(crate) struct GenerateArgs {
     /// Directory the reference is written to
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,

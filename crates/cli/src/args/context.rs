@@ -8,14 +8,14 @@ use crate::complete;
 
 /// Arguments of `context`.
 #[derive(Debug, Args)]
-pub struct ContextArgs {
+pub(crate) struct ContextArgs {
     #[command(subcommand)]
     pub command: Option<ContextCommand>,
 }
 
 /// Commands of `context`; without one, the name of the active context is printed.
 #[derive(Debug, Subcommand)]
-pub enum ContextCommand {
+pub(crate) enum ContextCommand {
     /// List contexts; the active one is marked
     #[command(visible_alias = "ls")]
     List(OutputArg),
@@ -34,7 +34,7 @@ pub enum ContextCommand {
 
 /// A context by name.
 #[derive(Debug, Args)]
-pub struct ContextNameArg {
+pub(crate) struct ContextNameArg {
     /// Name of the context
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::contexts))]
     pub name: String,
@@ -42,7 +42,7 @@ pub struct ContextNameArg {
 
 /// Arguments of `context switch`.
 #[derive(Debug, Args)]
-pub struct SwitchArgs {
+pub(crate) struct SwitchArgs {
     /// Name of the context; asked for when not given
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::contexts))]
     pub name: Option<String>,
@@ -50,7 +50,7 @@ pub struct SwitchArgs {
 
 /// Arguments of `context export`.
 #[derive(Debug, Args)]
-pub struct ExportArgs {
+pub(crate) struct ExportArgs {
     /// Name of the context; the active one when not given
     #[arg(value_name = "NAME", num_args = 0..=2,
           add = ArgValueCompleter::new(complete::contexts))]
@@ -62,7 +62,7 @@ pub struct ExportArgs {
 
 /// Arguments of `context import`.
 #[derive(Debug, Args)]
-pub struct ImportArgs {
+pub(crate) struct ImportArgs {
     /// Encrypted text and key, as `context export` printed them; what is missing is read from
     /// standard input
     #[arg(value_name = "TEXT KEY", num_args = 0..=2)]

@@ -7,7 +7,7 @@ use crate::settings::Seconds;
 
 /// Commands of `smrmgr`.
 #[derive(Debug, Subcommand)]
-pub enum ManagerCommand {
+pub(crate) enum ManagerCommand {
     /// Start the node of this machine and wait until it is ready
     Start(ManagerStartArgs),
     /// Stop the node of this machine; its containers go on running
@@ -39,14 +39,14 @@ pub enum ManagerCommand {
 
 /// Anything.
 #[derive(Debug, Args)]
-pub struct Ignored {
+pub(crate) struct Ignored {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     pub arguments: Vec<String>,
 }
 
 /// Arguments of `smrmgr start`.
 #[derive(Debug, Args)]
-pub struct ManagerStartArgs {
+pub(crate) struct ManagerStartArgs {
     /// Name of the node
     #[arg(short, long, value_name = "NAME", env = "NODE_NAME", hide_env = true)]
     pub name: Option<String>,
@@ -89,7 +89,7 @@ pub struct ManagerStartArgs {
 
 /// Arguments of `smrmgr wait`.
 #[derive(Debug, Args)]
-pub struct ManagerWaitArgs {
+pub(crate) struct ManagerWaitArgs {
     /// Longest time to wait until it is ready
     #[arg(long, value_name = "DURATION", default_value = "1m")]
     pub timeout: Seconds,
@@ -97,7 +97,7 @@ pub struct ManagerWaitArgs {
 
 /// Arguments of `smrmgr export`.
 #[derive(Debug, Args)]
-pub struct ManagerExportArgs {
+pub(crate) struct ManagerExportArgs {
     /// Address others reach the cluster at, when it is not the context's own
     #[arg(value_name = "URL")]
     pub api: Option<String>,

@@ -9,7 +9,7 @@ use crate::settings::Seconds;
 
 /// Commands that concern the node of this machine.
 #[derive(Debug, Subcommand)]
-pub enum NodeCommand {
+pub(crate) enum NodeCommand {
     /// Run a node until it is stopped
     Start(StartArgs),
     /// Stop the node of this machine; its containers go on running
@@ -29,7 +29,7 @@ pub enum NodeCommand {
 
 /// Where the configuration is.
 #[derive(Debug, Args)]
-pub struct ConfigArg {
+pub(crate) struct ConfigArg {
     /// Configuration; /etc/smr/smr.toml if that exists, else the defaults
     #[arg(long, value_name = "FILE", env = "SMR_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
@@ -38,7 +38,7 @@ pub struct ConfigArg {
 /// Keys of the configuration that have flags.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Instead of what the configuration says")]
-pub struct OverrideArgs {
+pub(crate) struct OverrideArgs {
     /// Name of the node
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -67,7 +67,7 @@ pub struct OverrideArgs {
 
 /// Arguments of `start`.
 #[derive(Debug, Args)]
-pub struct StartArgs {
+pub(crate) struct StartArgs {
     #[command(flatten)]
     pub config: ConfigArg,
     #[command(flatten)]
@@ -79,7 +79,7 @@ pub struct StartArgs {
 
 /// Arguments of `stop`.
 #[derive(Debug, Args)]
-pub struct StopArgs {
+pub(crate) struct StopArgs {
     #[command(flatten)]
     pub config: ConfigArg,
     /// Directory of the node's data, when the configuration does not say it
@@ -92,7 +92,7 @@ pub struct StopArgs {
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
-pub struct StatusArgs {
+pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub config: ConfigArg,
     /// Directory of the node's data, when the configuration does not say it
@@ -104,7 +104,7 @@ pub struct StatusArgs {
 
 /// Commands of `config`.
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Write a configuration with every key explained
     Init(ConfigInitArgs),
     /// Report every mistake in a configuration
@@ -117,7 +117,7 @@ pub enum ConfigCommand {
 
 /// Arguments of `config init`.
 #[derive(Debug, Args)]
-pub struct ConfigInitArgs {
+pub(crate) struct ConfigInitArgs {
     /// File to write; `-` for standard output
     #[arg(value_name = "FILE", default_value = smr_config::DEFAULT_PATH)]
     pub file: PathBuf,
@@ -128,7 +128,7 @@ pub struct ConfigInitArgs {
 
 /// A configuration by name.
 #[derive(Debug, Args)]
-pub struct ConfigFileArgs {
+pub(crate) struct ConfigFileArgs {
     /// File to check
     #[arg(value_name = "FILE", env = "SMR_CONFIG", hide_env = true,
           default_value = smr_config::DEFAULT_PATH)]
@@ -137,7 +137,7 @@ pub struct ConfigFileArgs {
 
 /// Arguments of `config show`.
 #[derive(Debug, Args)]
-pub struct ConfigShowArgs {
+pub(crate) struct ConfigShowArgs {
     #[command(flatten)]
     pub config: ConfigArg,
     /// Every key, those that are not set too
@@ -147,7 +147,7 @@ pub struct ConfigShowArgs {
 
 /// Commands of `backup`.
 #[derive(Debug, Subcommand)]
-pub enum BackupCommand {
+pub(crate) enum BackupCommand {
     /// Write a backup of the running cluster's state to a file
     Create(BackupCreateArgs),
     /// Make a stopped node's state that of a backup
@@ -158,7 +158,7 @@ pub enum BackupCommand {
 
 /// A backup by name.
 #[derive(Debug, Args)]
-pub struct BackupFileArgs {
+pub(crate) struct BackupFileArgs {
     /// The backup
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -166,7 +166,7 @@ pub struct BackupFileArgs {
 
 /// Arguments of `backup create`.
 #[derive(Debug, Args)]
-pub struct BackupCreateArgs {
+pub(crate) struct BackupCreateArgs {
     /// File to write; `-` for standard output
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -177,7 +177,7 @@ pub struct BackupCreateArgs {
 
 /// Arguments of `backup restore`.
 #[derive(Debug, Args)]
-pub struct BackupRestoreArgs {
+pub(crate) struct BackupRestoreArgs {
     /// The backup
     #[arg(value_name = "FILE")]
     pub file: PathBuf,

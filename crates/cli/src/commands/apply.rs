@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// `apply`.
-pub async fn run(settings: &Settings, args: ApplyArgs) -> Outcome {
+pub(crate) async fn run(settings: &Settings, args: ApplyArgs) -> Outcome {
     let body = source::read_all(&args.source.sources, &args.source.set, Timestamp::now()).await?;
     let client = settings.client()?;
     let response = send(settings, &client, &body, args.dry_run).await?;
@@ -52,7 +52,7 @@ pub async fn run(settings: &Settings, args: ApplyArgs) -> Outcome {
 }
 
 /// `diff`: what an apply would change, field by field.
-pub async fn diff(settings: &Settings, args: DiffArgs) -> Outcome {
+pub(crate) async fn diff(settings: &Settings, args: DiffArgs) -> Outcome {
     let body = source::read_all(&args.source.sources, &args.source.set, Timestamp::now()).await?;
     let response = send(settings, &settings.client()?, &body, true).await?;
     let text = diff_text(&response);

@@ -15,12 +15,12 @@ use crate::{
     args::{BackupCommand, BackupCreateArgs, BackupRestoreArgs},
     error::Error,
     hooks::Hooks,
-    pid_file,
+    running,
     settings::Settings,
 };
 
 /// `backup`.
-pub fn run(settings: &Settings, command: BackupCommand, hooks: Hooks) -> Outcome {
+pub(crate) fn run(settings: &Settings, command: BackupCommand, hooks: Hooks) -> Outcome {
     match command {
         BackupCommand::Create(args) => block(create(settings, args, hooks)),
         BackupCommand::Verify(args) => {
@@ -80,8 +80,8 @@ async fn create(settings: &Settings, args: BackupCreateArgs, hooks: Hooks) -> Ou
 }
 
 fn restore(settings: &Settings, args: BackupRestoreArgs, hooks: Hooks) -> Outcome {
-    let config = node::load_with_data(settings, &args.config, &args.data_dir)?;
-    if pid_file::running(&config.data.dir)?.is_some() {
+    let config = node::load_with_data(settings, &args.config, args.data_dir.as_deref())?;
+    if running::running(&config.data.dir)?.is_some() {
         return Err(Error::AlreadyRuns { dir: config.data.dir });
     }
     let info = (hooks.restore)(&args.file, &config, args.force)

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// `config`.
-pub fn run(settings: &Settings, command: ConfigCommand) -> Outcome {
+pub(crate) fn run(settings: &Settings, command: ConfigCommand) -> Outcome {
     let printer = settings.printer;
     match command {
         ConfigCommand::Init(args) => return init(settings, &args),
@@ -46,7 +46,7 @@ fn init(settings: &Settings, args: &ConfigInitArgs) -> Outcome {
 }
 
 /// Writes a file that must not be there unless `force` is set; makes its directory.
-pub fn write_new(path: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
+pub(crate) fn write_new(path: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         fs::create_dir_all(dir).map_err(failed)?;

@@ -23,7 +23,7 @@ const TEST: Duration = Duration::from_secs(10);
 const TEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// `context`.
-pub fn run(settings: &Settings, args: ContextArgs) -> Outcome {
+pub(crate) fn run(settings: &Settings, args: ContextArgs) -> Outcome {
     match args.command {
         None | Some(ContextCommand::Current) => current(settings),
         Some(ContextCommand::List(output)) => list(settings, output.output),
@@ -153,7 +153,7 @@ fn export(settings: &Settings, args: &ExportArgs) -> Outcome {
 }
 
 /// Imports a context: what arguments do not say is read from standard input.
-pub fn import(settings: &Settings, args: &ImportArgs) -> Outcome {
+pub(crate) fn import(settings: &Settings, args: &ImportArgs) -> Outcome {
     let words = |text: &str| text.split_whitespace().count();
     let mut parts: Vec<String> = args.parts.clone();
     if parts.iter().map(|part| words(part)).sum::<usize>() < 2 {

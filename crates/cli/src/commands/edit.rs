@@ -15,7 +15,7 @@ use super::{DONE, Outcome, inspect::fetch, object_key};
 use crate::{error::Error, settings::Settings};
 
 /// Opens the definition as YAML, applies what was made of it and prints the new one.
-pub async fn run(settings: &Settings, resource: &ObjectRef) -> Outcome {
+pub(crate) async fn run(settings: &Settings, resource: &ObjectRef) -> Outcome {
     let key = object_key(settings, resource)?;
     let client = settings.client()?;
     // Masked values would be stored as masks, so they have to be shown to be edited.

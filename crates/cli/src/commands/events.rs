@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// `events`.
-pub async fn run(settings: &Settings, args: EventsArgs) -> Outcome {
+pub(crate) async fn run(settings: &Settings, args: EventsArgs) -> Outcome {
     let resource = match &args.resource {
         Some(resource) => Some(Target::new(settings, resource)?),
         None => None,
@@ -36,6 +36,9 @@ pub async fn run(settings: &Settings, args: EventsArgs) -> Outcome {
     }
 }
 
+/// The type of the event that tells of an end.
+const DELETED: &str = "deleted";
+
 /// The object or replica events are wanted of.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -52,17 +55,29 @@ impl Target {
         Ok(Self { kind: key.kind, group: key.group, name, prefix: key.prefix })
     }
 
-    /// Prefix, kind, group and name have to be the same; the category does not matter.
-    fn is(&self, event: &Event) -> bool {
+    /// Whether it is about this object or replica, or about a replica of this object.
+    fn is(&self, event: &Event, wanted: &str) -> bool {
         let object = &event.object;
         object.kind == self.kind
             && object.group == self.group
-            && object.name == self.name
             && object.prefix == self.prefix
+            && (object.name == self.name
+                || (wanted != DELETED && self.kind == Kind::Containers && self.has(&object.name)))
     }
 
+    /// Whether `generated` is the generated name of a replica of this object.
+    fn has(&self, generated: &str) -> bool {
+        let index = generated
+            .strip_prefix(&self.group)
+            .and_then(|rest| rest.strip_prefix('-')?.strip_prefix(&self.name)?.strip_prefix('-'));
+        index.is_some_and(|index| {
+            !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    }
+
+    /// Whether it is this replica, or a replica of this object.
     fn is_replica(&self, key: &ReplicaKey) -> bool {
-        key.group == self.group && key.generated_name() == self.name
+        key.group == self.group && (key.generated_name() == self.name || key.name == self.name)
     }
 
     fn short(&self) -> String {
@@ -97,7 +112,7 @@ async fn wait(
     let mut events = Follow::new(client, settings.printer, query);
     loop {
         let event = events.next().await?;
-        if event.kind == kind && target.is_none_or(|target| target.is(&event)) {
+        if event.kind == kind && target.is_none_or(|target| target.is(&event, kind)) {
             return Ok(DONE);
         }
     }
@@ -114,18 +129,14 @@ async fn show(settings: &Settings, args: &EventsArgs, target: Option<&Target>) -
     };
     if args.past {
         for event in client.events(&query).await?.items {
-            if target.is_none_or(|target| target.is(&event)) {
-                print(settings, args.output, &event)?;
-            }
+            print(settings, args.output, &event)?;
         }
         return Ok(DONE);
     }
     let mut events = Follow::new(client, settings.printer, query);
     loop {
         let event = events.next().await?;
-        if target.is_none_or(|target| target.is(&event)) {
-            print(settings, args.output, &event)?;
-        }
+        print(settings, args.output, &event)?;
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Outcome, replica_name};
 use crate::{args::ExecArgs, error::Error, settings::Settings};
 
 /// Runs a command; its exit code becomes ours.
-pub async fn run(settings: &Settings, args: ExecArgs) -> Outcome {
+pub(crate) async fn run(settings: &Settings, args: ExecArgs) -> Outcome {
     let (group, replica) = replica_name(settings, &args.replica.replica)?;
     let command = words(&args)?;
     let tty = args.interactive && io::stdin().is_terminal() && io::stdout().is_terminal();

@@ -6,7 +6,7 @@ use super::{DONE, Outcome};
 use crate::{error::Error, settings::Settings};
 
 /// Explains a kind or field.
-pub fn explain(settings: &Settings, path: &str) -> Outcome {
+pub(crate) fn explain(settings: &Settings, path: &str) -> Outcome {
     let explanation = smr_model::explain(path).map_err(|err| {
         let hint = format!("known here: {}", err.known.join(", "));
         Error::usage(err.to_string(), hint)
@@ -44,7 +44,7 @@ fn text(explanation: &Explanation) -> String {
 }
 
 /// Prints the JSON Schema of definitions; it covers every kind, and `kind` chooses.
-pub fn schema(settings: &Settings) -> Outcome {
+pub(crate) fn schema(settings: &Settings) -> Outcome {
     settings.printer.json(&smr_model::json_schema())?;
     Ok(DONE)
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Writes `cli.md` and `man/*.1`, or checks that they are what would be written.
-pub fn run(settings: &Settings, args: &GenerateArgs) -> Outcome {
+pub(crate) fn run(settings: &Settings, args: &GenerateArgs) -> Outcome {
     for (name, text) in pages()? {
         let path = args.dir.join(name);
         if args.check {
@@ -44,8 +44,8 @@ pub fn pages() -> Result<BTreeMap<PathBuf, String>, Error> {
     );
     for mut command in [Smrctl::command(), Smr::command(), Smrmgr::command()] {
         command.build();
-        man(&command, &command.get_name().to_owned(), &mut pages)?;
-        markdown(&command, &command.get_name().to_owned(), 2, &mut reference);
+        man(&command, command.get_name(), &mut pages)?;
+        markdown(&command, command.get_name(), 2, &mut reference);
     }
     pages.insert(PathBuf::from("cli.md"), reference.trim_end().to_owned() + "\n");
     Ok(pages)

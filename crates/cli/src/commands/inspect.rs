@@ -13,14 +13,14 @@ use crate::{
 };
 
 /// The stored definition.
-pub async fn get(settings: &Settings, args: GetArgs) -> Outcome {
+pub(crate) async fn get(settings: &Settings, args: GetArgs) -> Outcome {
     let key = object_key(settings, &args.resource.resource)?;
     let object = fetch(&settings.client()?, &key, args.reveal).await?;
     print(settings, args.output, &key, &object.definition)
 }
 
 /// Status, definition and events of a replica; the whole object for everything else.
-pub async fn inspect(settings: &Settings, args: GetArgs) -> Outcome {
+pub(crate) async fn inspect(settings: &Settings, args: GetArgs) -> Outcome {
     let key = object_key(settings, &args.resource.resource)?;
     let client = settings.client()?;
     if key.kind == Kind::Containers {
@@ -36,7 +36,7 @@ pub async fn inspect(settings: &Settings, args: GetArgs) -> Outcome {
 }
 
 /// An object, with the seed's words when there is none.
-pub async fn fetch(client: &Client, key: &ObjectKey, reveal: bool) -> Result<Object, Error> {
+pub(crate) async fn fetch(client: &Client, key: &ObjectKey, reveal: bool) -> Result<Object, Error> {
     client.object(key, reveal).await.map_err(Error::from).map_err(|err| match err.is_not_found() {
         true => Error::ResourceNotFound {
             resource: key.to_string(),

@@ -7,7 +7,7 @@ use super::{DONE, Outcome};
 use crate::{args::Output, output::object_table, settings::Settings};
 
 /// Lists objects.
-pub async fn run(
+pub(crate) async fn run(
     settings: &Settings,
     kind: Option<Kind>,
     selector: Option<String>,
@@ -37,8 +37,7 @@ pub async fn run(
         Output::Json => printer.json(&list)?,
         Output::Yaml => printer.yaml(&list)?,
         Output::Name => {
-            let names: String = list.iter().map(|object| format!("{}\n", object.key)).collect();
-            printer.text(&names)?;
+            printer.lines(list.iter().map(|object| &object.key))?;
         }
     }
     Ok(DONE)

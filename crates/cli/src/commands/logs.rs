@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Prints a container's log; what it wrote to standard error goes there.
-pub async fn logs(settings: &Settings, args: LogsArgs) -> Outcome {
+pub(crate) async fn logs(settings: &Settings, args: LogsArgs) -> Outcome {
     let (group, replica) = replica_name(settings, &args.replica.replica)?;
     let query = LogQuery {
         container: part(args.container),
@@ -34,7 +34,7 @@ pub async fn logs(settings: &Settings, args: LogsArgs) -> Outcome {
 }
 
 /// Prints what the node did about a replica.
-pub async fn debug(settings: &Settings, args: DebugArgs) -> Outcome {
+pub(crate) async fn debug(settings: &Settings, args: DebugArgs) -> Outcome {
     let (group, replica) = replica_name(settings, &args.replica.replica)?;
     let query = LogQuery {
         container: part(args.container),
@@ -50,7 +50,7 @@ pub async fn debug(settings: &Settings, args: DebugArgs) -> Outcome {
 }
 
 /// Restarts replicas.
-pub async fn restart(settings: &Settings, resource: &ObjectRef) -> Outcome {
+pub(crate) async fn restart(settings: &Settings, resource: &ObjectRef) -> Outcome {
     let (group, replica) = replica_name(settings, resource)?;
     let response = settings.client()?.restart(&group, &replica).await?;
     for replica in response.replicas {

@@ -11,14 +11,14 @@ use super::{DONE, Outcome, block, context, node};
 use crate::{
     args::{ConfigArg, ExportArgs, ManagerCommand, ManagerStartArgs, OverrideArgs, StopArgs},
     error::Error,
-    pid_file,
+    running,
     settings::{Seconds, Settings},
 };
 
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs a command of `smrmgr`.
-pub fn run(settings: &Settings, command: ManagerCommand) -> Outcome {
+pub(crate) fn run(settings: &Settings, command: ManagerCommand) -> Outcome {
     let replaced = |command, instead| Err(Error::Replaced { command, instead });
     match command {
         ManagerCommand::Start(args) => start(settings, &args),
@@ -61,7 +61,7 @@ fn start(settings: &Settings, args: &ManagerStartArgs) -> Outcome {
     let overrides = overrides(args)?;
     let config = ConfigArg { config: args.config.clone() };
     let loaded = node::load(settings, &config)?.override_with(&overrides)?;
-    if pid_file::running(&loaded.data.dir)?.is_some() {
+    if running::running(&loaded.data.dir)?.is_some() {
         return Err(Error::AlreadyRuns { dir: loaded.data.dir });
     }
     let log = loaded.data.dir.join("smr.log");
@@ -80,7 +80,7 @@ fn restart(settings: &Settings, args: &ManagerStartArgs) -> Outcome {
         .override_with(&overrides(args)?)?
         .data
         .dir;
-    if pid_file::running(&dir)?.is_some() {
+    if running::running(&dir)?.is_some() {
         node::stop(
             settings,
             &StopArgs {

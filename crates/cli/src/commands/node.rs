@@ -10,24 +10,24 @@ use crate::{
     args::{ConfigArg, Output, OverrideArgs, StartArgs, StatusArgs, StopArgs},
     error::{Error, exit},
     hooks::Hooks,
-    pid_file::{self, PidFile},
+    running::{self, Held},
     settings::Settings,
 };
 
 /// Runs a node until it is told to stop.
-pub fn start(settings: &Settings, args: &StartArgs, hooks: Hooks) -> Outcome {
+pub(crate) fn start(settings: &Settings, args: &StartArgs, hooks: Hooks) -> Outcome {
     if args.detached {
         // Fails only for a process that leads a group, which then has a session of its own.
         let _ = rustix::process::setsid();
     }
     let config = load(settings, &args.config)?.override_with(&overrides(&args.overrides)?)?;
-    let _held = PidFile::hold(&config.data.dir)?;
+    let _held = Held::hold(&config.data.dir)?;
     (hooks.start)(config).map_err(|source| Error::Start { source })?;
     Ok(DONE)
 }
 
 /// The configuration: a named file must exist, the usual one need not.
-pub fn load(settings: &Settings, arg: &ConfigArg) -> Result<Config, Error> {
+pub(crate) fn load(settings: &Settings, arg: &ConfigArg) -> Result<Config, Error> {
     let host = settings.host();
     let Some(path) = &arg.config else {
         return match Config::load(smr_config::DEFAULT_PATH.as_ref(), &host) {
@@ -39,7 +39,7 @@ pub fn load(settings: &Settings, arg: &ConfigArg) -> Result<Config, Error> {
 }
 
 /// Flags as keys of the configuration.
-pub fn overrides(args: &OverrideArgs) -> Result<Vec<Override>, Error> {
+pub(crate) fn overrides(args: &OverrideArgs) -> Result<Vec<Override>, Error> {
     let single = |key: &str, flag: &str, value: &Option<String>| {
         let value = value.clone()?;
         Some(Override { key: key.to_owned(), value, origin: flag.to_owned() })
@@ -70,7 +70,7 @@ pub fn overrides(args: &OverrideArgs) -> Result<Vec<Override>, Error> {
 }
 
 /// `KEY=VALUE` of `--option`.
-pub fn option_override(option: &str) -> Result<Override, Error> {
+pub(crate) fn option_override(option: &str) -> Result<Override, Error> {
     let Some((key, value)) = option.split_once('=') else {
         return Err(Error::usage(
             format!("`{option}` is not an assignment"),
@@ -85,20 +85,22 @@ pub fn option_override(option: &str) -> Result<Override, Error> {
 }
 
 /// The configuration with another data directory, if one is named.
-pub fn load_with_data(
+pub(crate) fn load_with_data(
     settings: &Settings,
     config: &ConfigArg,
-    data_dir: &Option<String>,
+    data_dir: Option<&str>,
 ) -> Result<Config, Error> {
-    let overrides =
-        overrides(&OverrideArgs { data_dir: data_dir.clone(), ..OverrideArgs::default() })?;
+    let overrides = overrides(&OverrideArgs {
+        data_dir: data_dir.map(str::to_owned),
+        ..OverrideArgs::default()
+    })?;
     Ok(load(settings, config)?.override_with(&overrides)?)
 }
 
 /// Stops the node and waits for its end.
-pub fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
-    let dir = load_with_data(settings, &args.config, &args.data_dir)?.data.dir;
-    let Some(node) = pid_file::running(&dir)? else { return Err(Error::NotRunning { dir }) };
+pub(crate) fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
+    let dir = load_with_data(settings, &args.config, args.data_dir.as_deref())?.data.dir;
+    let Some(node) = running::running(&dir)? else { return Err(Error::NotRunning { dir }) };
     settings.printer.note(format_args!("stopping process {}", node.pid));
     if !node.stop(args.timeout.0)? {
         return Err(Error::WaitTimeout {
@@ -120,9 +122,9 @@ struct Status {
 }
 
 /// Whether the node of this machine runs and works.
-pub fn status(settings: &Settings, args: &StatusArgs) -> Outcome {
-    let data = load_with_data(settings, &args.config, &args.data_dir)?.data.dir;
-    let node = match pid_file::running(&data) {
+pub(crate) fn status(settings: &Settings, args: &StatusArgs) -> Outcome {
+    let data = load_with_data(settings, &args.config, args.data_dir.as_deref())?.data.dir;
+    let node = match running::running(&data) {
         Ok(node) => node,
         // Its directory belongs to another user; whether it answers says enough.
         Err(Error::Read { source, .. })

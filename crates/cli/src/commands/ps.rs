@@ -23,7 +23,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J\x1b[3J";
 
 /// Shows replicas, once or whenever something changes.
-pub async fn replicas(settings: &Settings, view: &ReplicaView) -> Outcome {
+pub(crate) async fn replicas(settings: &Settings, view: &ReplicaView) -> Outcome {
     let client = settings.client()?;
     let output = view.output.output;
     if !view.watch {
@@ -103,15 +103,12 @@ fn print(settings: &Settings, list: &[ReplicaStatus], output: Output) -> Result<
         }
         Output::Json => printer.json(&list),
         Output::Yaml => printer.yaml(&list),
-        Output::Name => {
-            let names: String = list.iter().map(|replica| format!("{}\n", replica.key)).collect();
-            printer.text(&names)
-        }
+        Output::Name => printer.lines(list.iter().map(|replica| &replica.key)),
     }
 }
 
 /// `images`.
-pub async fn images(settings: &Settings, output: Output) -> Outcome {
+pub(crate) async fn images(settings: &Settings, output: Output) -> Outcome {
     let mut list = settings.client()?.images().await?.items;
     list.sort_by(|a, b| smr_model::natural_cmp(&a.container, &b.container));
     let printer = settings.printer;
@@ -129,7 +126,7 @@ pub async fn images(settings: &Settings, output: Output) -> Outcome {
 }
 
 /// `nodes`.
-pub async fn nodes(settings: &Settings, output: Output) -> Outcome {
+pub(crate) async fn nodes(settings: &Settings, output: Output) -> Outcome {
     let list = settings.client()?.nodes().await?.items;
     let printer = settings.printer;
     match output {

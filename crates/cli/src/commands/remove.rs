@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// `remove`: each source is a resource, or something that `apply` takes.
-pub async fn run(settings: &Settings, args: RemoveArgs) -> Outcome {
+pub(crate) async fn run(settings: &Settings, args: RemoveArgs) -> Outcome {
     let mut pieces = Vec::new();
     let mut keys = Vec::new();
     for name in &args.sources {

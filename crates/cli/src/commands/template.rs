@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Prints each definition as YAML with sorted keys, followed by `---`.
-pub async fn run(settings: &Settings, args: TemplateArgs) -> Outcome {
+pub(crate) async fn run(settings: &Settings, args: TemplateArgs) -> Outcome {
     let mut text = String::new();
     let mut issues = Vec::new();
     let mut found = false;

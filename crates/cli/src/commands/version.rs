@@ -18,7 +18,7 @@ struct Versions {
 }
 
 /// Versions of this program and of the node, if it can be reached.
-pub async fn run(settings: &Settings, args: VersionArgs) -> Outcome {
+pub(crate) async fn run(settings: &Settings, args: VersionArgs) -> Outcome {
     let own = env!("CARGO_PKG_VERSION");
     let (server, missing) = match args.client {
         true => (None, None),
@@ -53,14 +53,14 @@ async fn server(settings: &Settings) -> Result<Version, Error> {
 }
 
 /// Whether the node and its parts work; exit code 1 if not.
-pub async fn health(settings: &Settings, output: Output) -> Outcome {
+pub(crate) async fn health(settings: &Settings, output: Output) -> Outcome {
     let health = settings.client()?.health().await?;
     print(settings, &health, output)?;
     if health.ok { Ok(DONE) } else { Err(Error::Unhealthy) }
 }
 
 /// Prints health.
-pub fn print(settings: &Settings, health: &Health, output: Output) -> Result<(), Error> {
+pub(crate) fn print(settings: &Settings, health: &Health, output: Output) -> Result<(), Error> {
     let printer = settings.printer;
     match output {
         Output::Json => printer.json(health),

@@ -26,7 +26,7 @@ const RECONNECT: Duration = Duration::from_secs(1);
 const MAX_LINES: usize = 20;
 
 /// Waits until all are ready.
-pub async fn ready(
+pub(super) async fn ready(
     settings: &Settings,
     client: &Client,
     mut ready: Ready,
@@ -76,7 +76,7 @@ pub async fn ready(
 }
 
 /// Waits until all are gone.
-pub async fn gone(
+pub(super) async fn gone(
     settings: &Settings,
     client: &Client,
     mut gone: Gone,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 /// How long ago `then` was: `9s`, `1m15s`, `2m`, `3h`, `4d`.
-pub fn age(then: Timestamp, now: Timestamp) -> String {
+pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     let seconds = (now.as_second() - then.as_second()).max(0);
     let (minutes, rest) = (seconds / 60, seconds % 60);
     match seconds {

@@ -7,7 +7,7 @@ const MAX_CELL: usize = 60;
 
 /// Colour of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paint {
+pub(crate) enum Paint {
     /// As the terminal has it.
     Plain,
     /// Works.
@@ -20,29 +20,29 @@ pub enum Paint {
 
 /// A table to be rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
+pub(crate) struct Table {
     header: Vec<&'static str>,
     rows: Vec<Vec<(String, Paint)>>,
 }
 
 impl Table {
     /// A table without rows.
-    pub fn new(header: impl IntoIterator<Item = &'static str>) -> Self {
+    pub(crate) fn new(header: impl IntoIterator<Item = &'static str>) -> Self {
         Self { header: header.into_iter().collect(), rows: Vec::new() }
     }
 
     /// Adds a row.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = (String, Paint)>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = (String, Paint)>) {
         self.rows.push(cells.into_iter().map(|(text, paint)| (cut(text), paint)).collect());
     }
 
     /// Adds a row without colours.
-    pub fn plain_row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn plain_row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.row(cells.into_iter().map(|text| (text, Paint::Plain)));
     }
 
     /// The text, with a line end after each line.
-    pub fn render(&self, colours: bool) -> String {
+    pub(crate) fn render(&self, colours: bool) -> String {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         if colours {

@@ -8,7 +8,7 @@ const COMBINED: &str = "definitions";
 
 /// A text with definitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
+pub(crate) struct Piece {
     /// Name for messages.
     pub file: String,
     /// YAML or JSON.
@@ -17,7 +17,7 @@ pub struct Piece {
 
 /// One request made of texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Body {
+pub(crate) struct Body {
     /// Name of the request for the cluster's messages.
     pub source: String,
     /// All documents.
@@ -28,7 +28,7 @@ pub struct Body {
 
 impl Body {
     /// Joins texts in their order.
-    pub fn new(mut pieces: Vec<Piece>) -> Self {
+    pub(crate) fn new(mut pieces: Vec<Piece>) -> Self {
         if pieces.len() == 1 {
             let piece = pieces.remove(0);
             return Self { source: piece.file, text: piece.text, starts: Vec::new() };
@@ -52,7 +52,7 @@ impl Body {
     }
 
     /// Whether there is nothing but comments and document marks.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.text.lines().all(|line| {
             let line = line.trim();
             line.is_empty() || line.starts_with('#') || line == "---"
@@ -66,7 +66,7 @@ impl Body {
     }
 
     /// Makes the positions in a refusal those of the texts.
-    pub fn localize(&self, mut err: ApiError) -> ApiError {
+    pub(crate) fn localize(&self, mut err: ApiError) -> ApiError {
         for detail in &mut err.details {
             self.localize_detail(detail);
         }
@@ -82,7 +82,7 @@ impl Body {
     }
 
     /// Makes the position at the start of a warning that of the text.
-    pub fn localize_warning(&self, warning: &Warning) -> String {
+    pub(crate) fn localize_warning(&self, warning: &Warning) -> String {
         let message = &warning.message;
         let localized = || {
             let rest = message.strip_prefix(COMBINED)?.strip_prefix(':')?;

@@ -9,7 +9,7 @@ use super::{Piece, file, files};
 use crate::error::Error;
 
 /// Nested variables.
-pub type Variables = Map<String, Value>;
+pub(super) type Variables = Map<String, Value>;
 
 const VARIABLES: &str = "variables.yaml";
 
@@ -38,7 +38,7 @@ pub(super) fn render(
 
 /// Variables of a file, keys in lower case, with `key=value` assignments on top; dots in keys of
 /// assignments lead into nested maps.
-pub fn variables_from(path: &Path, text: &str, set: &[String]) -> Result<Variables, Error> {
+pub(super) fn variables_from(path: &Path, text: &str, set: &[String]) -> Result<Variables, Error> {
     let bad = |source| Error::Variables { file: path.to_owned(), source };
     let mut variables = if text.lines().all(|l| l.trim().is_empty() || l.starts_with(['#', '-'])) {
         Variables::new()

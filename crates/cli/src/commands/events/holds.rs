@@ -4,7 +4,7 @@ use smr_client::Client;
 use smr_model::{Kind, ReplicaState, ReplicaStatus};
 use smr_wire::{ObjectQuery, ReplicaQuery};
 
-use super::Target;
+use super::{DELETED, Target};
 use crate::error::Error;
 
 /// Whether the state an event of type `kind` tells of already holds, and the revision at which
@@ -24,14 +24,14 @@ pub(super) async fn check(
     let objects = client.objects(&query).await?;
     let object = objects.items.iter().any(|object| object.key.name == target.name);
     if target.kind != Kind::Containers {
-        return Ok((kind == "deleted" && !object, objects.revision));
+        return Ok((kind == DELETED && !object, objects.revision));
     }
     let query = ReplicaQuery { group: Some(target.group.clone()), name: None };
     let replicas = client.replicas(&query).await?;
-    let replica = replicas.items.iter().find(|replica| target.is_replica(&replica.key));
-    let holds = match replica {
-        Some(replica) => is_in(replica, kind),
-        None => kind == "deleted" && !object,
+    let mut ours = replicas.items.iter().filter(|replica| target.is_replica(&replica.key));
+    let holds = match kind {
+        DELETED => !object && ours.next().is_none(),
+        _ => ours.any(|replica| is_in(replica, kind)),
     };
     // The earlier of the two: what happened in between is seen again.
     Ok((holds, objects.revision.min(replicas.revision)))

@@ -1,11 +1,11 @@
-//! `smr.pid` in the data directory: the id of the node's process, locked as long as it lives, so
+//! `smr.lock` in the data directory: the id of the node's process, locked as long as it lives, so
 //! that an id that was given to another process is never signalled.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -18,17 +18,17 @@ use rustix::{
 
 use crate::error::Error;
 
-const NAME: &str = "smr.pid";
+const NAME: &str = "smr.lock";
 
 /// Held by a running node.
 #[derive(Debug)]
-pub struct PidFile {
+pub(crate) struct Held {
     _locked: File,
 }
 
-impl PidFile {
+impl Held {
     /// Writes our id and locks it; fails if another node runs there.
-    pub fn hold(data: &Path) -> Result<Self, Error> {
+    pub(crate) fn hold(data: &Path) -> Result<Self, Error> {
         let path = data.join(NAME);
         let failed = |source| Error::Write { path: path.clone(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
@@ -54,14 +54,14 @@ impl PidFile {
 
 /// The process of the node that runs in a data directory.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     /// Its id.
     pub pid: i32,
     pidfd: rustix::fd::OwnedFd,
 }
 
 /// The node that runs with this data directory, if one does.
-pub fn running(data: &Path) -> Result<Option<Running>, Error> {
+pub(crate) fn running(data: &Path) -> Result<Option<Running>, Error> {
     let path = data.join(NAME);
     let mut file = match File::open(&path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -85,20 +85,20 @@ pub fn running(data: &Path) -> Result<Option<Running>, Error> {
     Ok(locked.then(|| Running { pid: pid.as_raw_pid(), pidfd }))
 }
 
-fn is_locked(file: &File, path: &PathBuf) -> Result<bool, Error> {
+fn is_locked(file: &File, path: &Path) -> Result<bool, Error> {
     match flock(file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => {
             let _ = flock(file, FlockOperation::Unlock);
             Ok(false)
         }
         Err(Errno::WOULDBLOCK) => Ok(true),
-        Err(err) => Err(Error::Read { path: path.clone(), source: err.into() }),
+        Err(err) => Err(Error::Read { path: path.to_owned(), source: err.into() }),
     }
 }
 
 impl Running {
     /// Asks the process to end, and waits until it has. Returns whether it has in time.
-    pub fn stop(&self, timeout: Duration) -> Result<bool, Error> {
+    pub(crate) fn stop(&self, timeout: Duration) -> Result<bool, Error> {
         let failed = |err: Errno| Error::Signal { pid: self.pid, source: err.into() };
         match pidfd_send_signal(&self.pidfd, Signal::TERM) {
             Ok(()) => {}
@@ -129,10 +129,10 @@ mod tests {
         assert!(running(dir.path()).unwrap().is_none());
         fs::write(dir.path().join(NAME), "1\n").unwrap();
         assert!(running(dir.path()).unwrap().is_none(), "nobody holds it");
-        let held = PidFile::hold(dir.path()).unwrap();
+        let held = Held::hold(dir.path()).unwrap();
         let found = running(dir.path()).unwrap().unwrap();
         assert_eq!(found.pid, std::process::id().cast_signed());
-        let err = PidFile::hold(dir.path()).unwrap_err();
+        let err = Held::hold(dir.path()).unwrap_err();
         assert!(err.to_string().starts_with("a node runs in `"), "{err}");
         drop(held);
         assert!(running(dir.path()).unwrap().is_none());

@@ -1,0 +1,67 @@
+//! Commands about the node of this machine, without one.
+
+use std::fs;
+
+use crate::run::Place;
+
+#[test]
+fn a_configuration_is_written_once_and_is_valid() {
+    let place = Place::new();
+    insta::assert_snapshot!(place.transcript(&[
+        &["smr", "config", "init", "etc/smr.toml"],
+        &["smr", "config", "check", "etc/smr.toml"],
+        &["smr", "config", "init", "etc/smr.toml"],
+        &["smr", "config", "check", "missing.toml"],
+    ]));
+}
+
+#[test]
+fn every_mistake_of_a_configuration_is_told_at_once() {
+    let place = Place::new();
+    place.file("smr.toml", "[api]\nlisten = [\"localhost\"]\n[nodes]\nname = 1\n[data]\ndir = 5\n");
+    insta::assert_snapshot!(place.transcript(&[
+        &["smr", "config", "check", "smr.toml"],
+        &["smr", "start", "--config", "smr.toml"],
+        &["smr", "start", "--config", "missing.toml"],
+        &["smr", "start", "--data-dir", "data", "--listen", "here", "--option", "api.nothing=1"],
+    ]));
+}
+
+#[test]
+fn the_node_gets_the_configuration_with_flags_on_top() {
+    let place = Place::new();
+    let data = place.work().join("data").display().to_string();
+    let ran = place.run(&["smr", "start", "--name", "n-7", "--data-dir", &data]);
+    assert_eq!(ran.stderr, "error: the node did not start\n  caused by: no node for `n-7`\n");
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""));
+}
+
+#[test]
+fn what_does_not_run_cannot_be_stopped() {
+    let place = Place::new();
+    let data = place.work().join("data").display().to_string();
+    let not_running = "error: no node runs in `PLACE/work/data`\n\
+        hint: start it with `smr start`; if its data is elsewhere, name it with `--data-dir` or \
+        `--config`\n";
+    let ran = place.run(&["smr", "stop", "--data-dir", &data]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, not_running));
+    // The id of a process that is not ours: nobody holds the lock, so nobody is signalled.
+    fs::create_dir(&data).unwrap();
+    fs::write(format!("{data}/smr.lock"), format!("{}\n", std::process::id())).unwrap();
+    let ran = place.run(&["smr", "stop", "--data-dir", &data]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, not_running));
+    let ran = place.run(&["smr", "status", "--data-dir", &data]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, "not running (PLACE/work/data)\n"));
+}
+
+#[test]
+fn backups_are_never_written_over_each_other() {
+    let place = Place::new();
+    place.file("a.backup", "");
+    let ran = place.run(&["smr", "backup", "create", "a.backup"]);
+    assert_eq!(
+        ran.stderr,
+        "error: `a.backup` exists\nhint: use another name, or replace it with `--force`\n"
+    );
+    assert_eq!(ran.code, 1);
+}
