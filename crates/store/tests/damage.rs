@@ -1,5 +1,7 @@
 //! Damaged, newer, locked, unwritable and full data directories: clear errors, nothing lost.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},

@@ -2,6 +2,8 @@
 //!
 //! The tests run this very binary again as a writer that acknowledges on its standard output.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     collections::BTreeSet,
     fs,

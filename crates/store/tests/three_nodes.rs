@@ -1,5 +1,7 @@
 //! Three members in one process, connected by direct calls: the transport is all that is missing.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

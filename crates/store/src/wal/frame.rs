@@ -22,7 +22,8 @@ pub(crate) const FRAME_HEADER_BYTES: usize = 12;
 pub(crate) const RECORD_HEADER_BYTES: usize = 5;
 
 const FILE_MAGIC: &[u8; 8] = b"smrwal\r\n";
-const FRAME_MAGIC: &[u8; 4] = b"fRm\x01";
+/// First bytes of a frame.
+pub(crate) const FRAME_MAGIC: &[u8; 4] = b"fRm\x01";
 
 /// One thing the log remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,28 +109,13 @@ pub(crate) fn seal_frame(frame: &mut [u8], salt: u64, offset: u64) {
     let length = payload.len() as u32;
     head[..4].copy_from_slice(FRAME_MAGIC);
     head[4..8].copy_from_slice(&length.to_le_bytes());
-    head[8..].copy_from_slice(&checksum(salt, offset, payload).to_le_bytes());
+    head[8..].copy_from_slice(&frame_checksum(salt, offset, payload).to_le_bytes());
 }
 
-/// The payload of the frame at `offset`, if a whole one is there.
-pub(crate) fn open_frame(file: &[u8], salt: u64, offset: usize) -> Option<&[u8]> {
-    let head = file.get(offset..offset.checked_add(FRAME_HEADER_BYTES)?)?;
-    if &head[..4] != FRAME_MAGIC {
-        return None;
-    }
-    let start = offset + FRAME_HEADER_BYTES;
-    let payload = file.get(start..start.checked_add(read_u32(head, 4)? as usize)?)?;
-    (read_u32(head, 8)? == checksum(salt, offset as u64, payload)).then_some(payload)
-}
-
-/// Offset of the first whole frame at or after `from`.
-pub(crate) fn find_frame(file: &[u8], salt: u64, from: usize) -> Option<usize> {
-    let rest = file.get(from..)?;
-    let starts = rest.windows(FRAME_MAGIC.len()).enumerate();
-    starts
-        .filter(|(_, bytes)| bytes == FRAME_MAGIC)
-        .map(|(at, _)| from + at)
-        .find(|&at| open_frame(file, salt, at).is_some_and(|payload| !payload.is_empty()))
+/// Payload length and checksum, if a frame may begin with these bytes.
+pub(crate) fn frame_head(head: &[u8]) -> Option<(u32, u32)> {
+    let found = head.get(..4)? == FRAME_MAGIC;
+    Some((read_u32(head, 4)?, read_u32(head, 8)?)).filter(|_| found)
 }
 
 /// What a file says about itself.
@@ -181,7 +167,8 @@ pub(crate) fn decode_entry(log_id: LogId, body: &[u8]) -> Option<Entry> {
     Some(Entry { log_id, payload: postcard::from_bytes(body).ok()? })
 }
 
-fn checksum(salt: u64, offset: u64, payload: &[u8]) -> u32 {
+/// Checksum of the frame with this payload at `offset` of the file with `salt`.
+pub(crate) fn frame_checksum(salt: u64, offset: u64, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&salt.to_le_bytes());
     hasher.update(&offset.to_le_bytes());
@@ -232,14 +219,16 @@ mod tests {
             places.push(push_record(&mut file, record) - FRAME_HEADER_BYTES);
         }
         seal_frame(&mut file, 42, 0);
-        let payload = open_frame(&file, 42, 0).unwrap();
+        let (length, checksum) = frame_head(&file).unwrap();
+        let payload = &file[FRAME_HEADER_BYTES..];
+        assert_eq!(length as usize, payload.len());
+        assert_eq!(checksum, frame_checksum(42, 0, payload));
+        assert_ne!(checksum, frame_checksum(43, 0, payload), "salt of another use");
+        assert_ne!(checksum, frame_checksum(42, 1, payload), "another place");
         let found = records(payload).unwrap();
         assert_eq!(found.iter().map(|(_, record)| record.clone()).collect::<Vec<_>>(), wanted);
         assert_eq!(found[0].0, places[0]);
         assert_eq!(&payload[found[0].0..found[0].0 + 4], b"body");
-        assert!(open_frame(&file, 43, 0).is_none(), "salt of another use");
-        assert_eq!(find_frame(&file, 42, 0), Some(0));
-        assert_eq!(find_frame(&file, 42, 1), None);
     }
 
     #[test]

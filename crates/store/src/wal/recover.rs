@@ -1,15 +1,16 @@
 //! Reads the log files back after a start.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io,
+    os::unix::fs::FileExt,
     path::Path,
 };
 
 use super::{
     frame::{
-        FRAME_HEADER_BYTES, HEADER_BYTES, HeaderFault, Record, WAL_VERSION, find_frame, open_frame,
-        read_header, records,
+        FRAME_HEADER_BYTES, FRAME_MAGIC, HEADER_BYTES, Header, HeaderFault, Record, WAL_VERSION,
+        frame_checksum, frame_head, read_header, records,
     },
     index::{Index, Place},
     segment::{Segment, list_segments},
@@ -48,8 +49,9 @@ pub(crate) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
             let file = super::segment::segment_path(dir, expected);
             return Err(OpenError::Damaged { file, offset: 0, what: "log file is missing" });
         }
-        let bytes = fs::read(&path).map_err(io_error(&path))?;
-        let (header, end, max_index) = read_segment(&path, sequence, &bytes, &mut recovered.index)?;
+        let reader = LogReader::open(&path).map_err(io_error(&path))?;
+        let (header, end, max_index) =
+            read_segment(&path, sequence, &reader, &mut recovered.index)?;
         if position + 1 < count {
             recovered.closed.push(Closed { sequence, max_index });
         } else {
@@ -57,9 +59,8 @@ pub(crate) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
                 OpenOptions::new().read(true).write(true).open(&path).map_err(io_error(&path))?;
             // What was read may be in the page cache only; from here on it counts as durable.
             file.sync_data().map_err(io_error(&path))?;
-            let size = bytes.len() as u64;
-            recovered.current =
-                Some((Segment { file, header, offset: end as u64, size }, max_index));
+            let size = reader.size;
+            recovered.current = Some((Segment { file, header, offset: end, size }, max_index));
         }
     }
     Ok(recovered)
@@ -69,15 +70,14 @@ pub(crate) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
 fn read_segment(
     path: &Path,
     sequence: u64,
-    bytes: &[u8],
+    reader: &LogReader,
     index: &mut Index,
-) -> Result<(super::frame::Header, usize, Option<u64>), OpenError> {
-    let damaged = |offset: usize, what| OpenError::Damaged {
-        file: path.to_owned(),
-        offset: offset as u64,
-        what,
-    };
-    let header = read_header(bytes).map_err(|fault| match fault {
+) -> Result<(Header, u64, Option<u64>), OpenError> {
+    let damaged = |offset: u64, what| OpenError::Damaged { file: path.to_owned(), offset, what };
+    let failed = |source| OpenError::Io { file: path.to_owned(), source };
+    let mut buffer = Vec::new();
+    reader.read(0, HEADER_BYTES as usize, &mut buffer).map_err(failed)?;
+    let header = read_header(&buffer).map_err(|fault| match fault {
         HeaderFault::Newer(found) => {
             OpenError::NewerFormat { file: path.to_owned(), found, supported: WAL_VERSION }
         }
@@ -86,26 +86,24 @@ fn read_segment(
     if header.sequence != sequence {
         return Err(damaged(16, "file was renamed"));
     }
-    let mut at = HEADER_BYTES as usize;
+    let mut at = HEADER_BYTES;
     let mut max_index = None;
-    while let Some(payload) = open_frame(bytes, header.salt, at) {
-        let start = at + FRAME_HEADER_BYTES;
-        let records = records(payload).ok_or_else(|| damaged(start, "record of unknown form"))?;
+    while reader.frame(header.salt, at, &mut buffer).map_err(failed)? {
+        let start = at + FRAME_HEADER_BYTES as u64;
+        let records = records(&buffer).ok_or_else(|| damaged(start, "record of unknown form"))?;
         for (body, record) in records {
             match record {
                 Record::Entry(id, entry) => {
                     let follows = index.last().is_none_or(|last| id.index == last.index + 1);
                     if !follows && index.first_index().is_some() {
-                        return Err(damaged(
-                            start + body,
-                            "log entries are missing before this one",
-                        ));
+                        let offset = start + body as u64;
+                        return Err(damaged(offset, "log entries are missing before this one"));
                     }
                     index.insert_stored(
                         id,
                         Place {
                             sequence,
-                            offset: (start + body) as u64,
+                            offset: start + body as u64,
                             length: entry.len() as u32,
                             checksum: crc32fast::hash(entry),
                         },
@@ -118,10 +116,64 @@ fn read_segment(
                 Record::Committed(id) => index.committed = index.committed.max(Some(id)),
             }
         }
-        at = start + payload.len();
+        at = start + buffer.len() as u64;
     }
-    if find_frame(bytes, header.salt, at).is_some() {
+    if reader.has_frame_after(header.salt, at).map_err(failed)? {
         return Err(damaged(at, "checksum does not match and later records are whole"));
     }
     Ok((header, at, max_index))
+}
+
+/// Reads a log file in small pieces: a start must not need the memory of whole files.
+struct LogReader {
+    file: File,
+    size: u64,
+}
+
+/// Bytes looked at in one go while searching.
+const SEARCH_BYTES: usize = 64 * 1024;
+
+impl LogReader {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { file, size })
+    }
+
+    /// Reads up to `length` bytes, fewer at the end of the file.
+    fn read(&self, at: u64, length: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let left = self.size.saturating_sub(at);
+        buffer.resize((length as u64).min(left) as usize, 0);
+        self.file.read_exact_at(buffer, at)
+    }
+
+    /// Reads the payload of the frame at `at`; `false` if no whole one is there.
+    fn frame(&self, salt: u64, at: u64, payload: &mut Vec<u8>) -> io::Result<bool> {
+        self.read(at, FRAME_HEADER_BYTES, payload)?;
+        let Some((length, checksum)) = frame_head(payload) else { return Ok(false) };
+        let start = at + FRAME_HEADER_BYTES as u64;
+        if start + u64::from(length) > self.size {
+            return Ok(false);
+        }
+        self.read(start, length as usize, payload)?;
+        Ok(frame_checksum(salt, at, payload) == checksum)
+    }
+
+    /// Whether a whole frame begins at `from` or later.
+    fn has_frame_after(&self, salt: u64, from: u64) -> io::Result<bool> {
+        let (mut piece, mut payload) = (Vec::new(), Vec::new());
+        let mut at = from;
+        while at < self.size {
+            self.read(at, SEARCH_BYTES, &mut piece)?;
+            let starts = piece.windows(FRAME_MAGIC.len()).enumerate();
+            for (offset, _) in starts.filter(|(_, bytes)| bytes == FRAME_MAGIC) {
+                if self.frame(salt, at + offset as u64, &mut payload)? && !payload.is_empty() {
+                    return Ok(true);
+                }
+            }
+            // Pieces overlap, so that no magic is cut.
+            at += (SEARCH_BYTES - FRAME_MAGIC.len() + 1) as u64;
+        }
+        Ok(false)
+    }
 }
