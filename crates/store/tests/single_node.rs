@@ -1,7 +1,5 @@
 //! One node, used as the rest of the product uses it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::time::Duration;
 
 use smr_store::{

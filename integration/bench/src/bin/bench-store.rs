@@ -120,7 +120,7 @@ async fn measure_idle(dir: &Path) -> anyhow::Result<()> {
     lists.sort();
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     println!();
-    println!("10,000 objects of 1 KiB: opened in {:.1} ms", milliseconds(opened));
+    println!("quiet store (10,000 objects of 1 KiB): opened in {:.1} ms", milliseconds(opened));
     if let Some((median, count)) = lists.get(lists.len() / 2) {
         println!(
             "list of all {count}: {:.2} ms (median of {})",
