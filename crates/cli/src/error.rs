@@ -33,7 +33,7 @@ pub enum Error {
     Pki(#[from] smr_pki::PkiError),
     /// Mistakes in the configuration.
     #[error("{}", config_message(.0))]
-    Config(#[from] smr_config::ConfigErrors),
+    Config(Box<smr_config::ConfigErrors>),
     /// The arguments do not make sense together.
     #[error("{message}")]
     Usage {
@@ -291,7 +291,7 @@ impl Error {
             }
             Self::AlreadyRuns { .. } => "stop it with `smr stop`",
             Self::NotOurProcess { .. } => "if no node runs, remove the file",
-            Self::WaitTimeout { .. } => {
+            Self::WaitTimeout { missing, .. } if !missing.is_empty() => {
                 "`smrctl debug REPLICA` says what the node did; a longer wait is `--timeout 10m`"
             }
             Self::ReplicasFailed { .. } => "`smrctl logs REPLICA` shows its output",
@@ -337,7 +337,10 @@ impl Error {
             cause = err.source();
         }
         for line in self.lines() {
-            let _ = writeln!(text, "  {line}");
+            // A single mistake is the message already.
+            if !text.contains(&line) {
+                let _ = writeln!(text, "  {line}");
+            }
         }
         if let Some(hint) = self.hint() {
             let _ = writeln!(text, "hint: {hint}");
@@ -379,6 +382,13 @@ fn detail_line(detail: &ErrorDetail) -> String {
         let _ = write!(line, "; {hint}");
     }
     line
+}
+
+/// Not as a source: its text is the message already.
+impl From<smr_config::ConfigErrors> for Error {
+    fn from(errors: smr_config::ConfigErrors) -> Self {
+        Self::Config(Box::new(errors))
+    }
 }
 
 impl From<ApiError> for Error {

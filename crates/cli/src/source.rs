@@ -67,9 +67,15 @@ pub(crate) async fn read_all(
     }
     let body = Body::new(pieces);
     if body.is_empty() {
-        return Err(Error::NoDefinitions { source_name: names.join(" ") });
+        return Err(no_definitions(names));
     }
     Ok(body)
+}
+
+/// Nothing was found in any of these.
+pub(crate) fn no_definitions(names: &[String]) -> Error {
+    let names = names.iter().map(|name| if name == "-" { "standard input" } else { name });
+    Error::NoDefinitions { source_name: names.collect::<Vec<_>>().join(" ") }
 }
 
 fn stdin() -> Result<Piece, Error> {

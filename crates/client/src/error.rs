@@ -142,16 +142,10 @@ impl From<ApiError> for Error {
 /// What kind of transport failure `err` is, by what is below it.
 pub(crate) fn transport(url: &str, err: Cause, connecting: bool) -> Error {
     let url = url.to_owned();
-    if chain(&*err).iter().any(|cause| {
-        cause.downcast_ref::<rustls::Error>().is_some()
-            || cause
-                .downcast_ref::<std::io::Error>()
-                .and_then(|err| err.get_ref())
-                .is_some_and(|inner| inner.downcast_ref::<rustls::Error>().is_some())
-    }) {
-        return Error::Tls { url, source: Box::new(Root::of(&*err)) };
+    if chain(&*err).into_iter().any(is_tls) {
+        return Error::Tls { url, source: root(&*err) };
     }
-    let source = Box::new(Root::of(&*err));
+    let source = root(&*err);
     if connecting { Error::Unreachable { url, source } } else { Error::Lost { url, source } }
 }
 
@@ -163,6 +157,21 @@ fn chain<'a>(err: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'stat
         last = cause;
     }
     causes
+}
+
+/// Whether it is a TLS error, however deeply wrapped: an I/O error does not count what it carries
+/// as its source.
+fn is_tls(err: &(dyn StdError + 'static)) -> bool {
+    err.downcast_ref::<rustls::Error>().is_some()
+        || err
+            .downcast_ref::<std::io::Error>()
+            .and_then(|err| err.get_ref())
+            .is_some_and(|carried| is_tls(carried))
+}
+
+/// The innermost cause of `err`.
+pub(crate) fn root(err: &(dyn StdError + 'static)) -> Cause {
+    Box::new(Root::of(err))
 }
 
 /// The innermost cause: the layers in between only repeat that a request failed.

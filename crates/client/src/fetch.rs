@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::StreamExt as _;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::Error;
+use crate::{Error, error::root};
 
 /// Most that is downloaded.
 const LIMIT: usize = 16 << 20;
@@ -18,7 +18,7 @@ const LIMIT: usize = 16 << 20;
 pub async fn fetch_text(url: &str, timeout: Duration) -> Result<String, Error> {
     let failed = |err: reqwest::Error| Error::Download {
         url: url.to_owned(),
-        source: err.without_url().into(),
+        source: root(&err.without_url()),
     };
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(public_tls(url)?)

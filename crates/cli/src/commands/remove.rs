@@ -40,7 +40,7 @@ pub(crate) async fn run(settings: &Settings, args: RemoveArgs) -> Outcome {
     if !pieces.is_empty() {
         let body = Body::new(pieces);
         if body.is_empty() {
-            return Err(Error::NoDefinitions { source_name: args.sources.join(" ") });
+            return Err(source::no_definitions(&args.sources));
         }
         let query = DeleteQuery { prefix: None, source: Some(body.source.clone()) };
         let response = client.remove(&query, body.text.clone()).await.map_err(|err| match err {

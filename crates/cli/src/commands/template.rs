@@ -40,7 +40,7 @@ pub(crate) async fn run(settings: &Settings, args: TemplateArgs) -> Outcome {
         return Err(Error::Definitions { issues });
     }
     if !found {
-        return Err(Error::NoDefinitions { source_name: args.source.sources.join(" ") });
+        return Err(source::no_definitions(&args.source.sources));
     }
     settings.printer.text(&text)?;
     Ok(DONE)

@@ -40,7 +40,9 @@ pub(super) fn render(
 /// assignments lead into nested maps.
 pub(super) fn variables_from(path: &Path, text: &str, set: &[String]) -> Result<Variables, Error> {
     let bad = |source| Error::Variables { file: path.to_owned(), source };
-    let mut variables = if text.lines().all(|l| l.trim().is_empty() || l.starts_with(['#', '-'])) {
+    let says_nothing =
+        |line: &str| line.trim().is_empty() || line.starts_with('#') || line.trim() == "---";
+    let mut variables = if text.lines().all(says_nothing) {
         Variables::new()
     } else {
         match serde_saphyr::from_str::<Value>(text).map_err(|err| bad(err.into()))? {

@@ -68,7 +68,10 @@ fn files_and_plain_directories_are_taken_as_they_are() {
     let place = Place::new();
     place
         .file("plain/b.yml", "kind: custom\nmeta: {group: a, name: b}\nspec: {x: \"{{ .y }}\"}\n")
-        .file("plain/a.json", r#"{"kind": "custom", "meta": {"group": "a", "name": "a"}}"#)
+        .file(
+            "plain/a.json",
+            r#"{"kind": "custom", "meta": {"group": "a", "name": "a"}, "spec": {}}"#,
+        )
         .file("plain/notes.txt", "nonsense");
     insta::assert_snapshot!(place.transcript(&[
         &["smrctl", "template", "plain"],
