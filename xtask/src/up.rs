@@ -23,6 +23,9 @@ use crate::{
     run::{cargo, output, run, say, timed},
 };
 
+/// The replica of examples/hello.
+const REPLICA: &str = "containers/hello/hello-web-1";
+
 /// Programs that one binary answers to.
 const NAMES: &[&str] = &["smr", "smrctl", "smrmgr"];
 
@@ -47,8 +50,13 @@ pub(crate) fn up(sets: &[&str]) -> Result<()> {
     } else {
         say("the node was running already; nothing to change");
     }
-    run(smrctl().arg("ps"))?;
-    println!();
+    // After a restart of the engine a replica may have been ready before and not be now.
+    let table = wait("the replica to run", START, || {
+        let table = output(smrctl().arg("ps")).map_err(|error| format!("{error:#}"))?;
+        let runs = |line: &str| line.contains(REPLICA) && line.matches("running").count() == 2;
+        if table.lines().any(runs) { Ok(table) } else { Err(table) }
+    })?;
+    println!("{table}");
     let page = wait("the page", PAGE, || greeting().map_err(|error| format!("{error:#}")));
     match page {
         Ok(text) => println!("http://127.0.0.1:8080 says: {}", text.trim()),
@@ -65,7 +73,7 @@ fn next_steps(took: Duration) {
 Ready after {:.0} s. Try next:
   export PATH={}:$PATH
   smrctl ps
-  smrctl logs containers/hello/hello-web-1
+  smrctl logs {REPLICA}
   $EDITOR examples/hello/definitions/hello.yaml && smrctl apply examples/hello --wait
   cargo xtask up --images shop && smrctl apply examples/shop --wait && curl http://127.0.0.1:8090/stock
   cargo xtask down            (keeps data; add --purge to remove it)
