@@ -1,8 +1,7 @@
 //! `cargo xtask generate`: writes generated files anew.
 //!
-//! Each generated file belongs to a test that compares it with what the types say. With
-//! `SMR_REGENERATE=1` that test writes the file instead. So a stale file fails the ordinary tests, and
-//! there is no second generator.
+//! Each generated file belongs to a test that compares it with what the types say, so a stale file fails the
+//! ordinary tests. Here the same file is written, by that test or by the binary itself.
 
 use std::path::Path;
 
@@ -13,37 +12,60 @@ use crate::{
     run::{cargo, run, timed},
 };
 
-/// One generator.
+/// What writes a generated file.
+pub(crate) enum Writer {
+    /// The test itself, under `SMR_REGENERATE=1`.
+    Test,
+    /// A command of `smr`.
+    Smr(&'static [&'static str]),
+}
+
+/// One generated file or folder.
 pub(crate) struct Generated {
     /// What it is, for people.
     pub(crate) what: &'static str,
     /// The file or folder that is committed.
     pub(crate) file: &'static str,
-    /// Package with the test.
+    /// Package with the test that compares.
     pub(crate) package: &'static str,
     /// Name of the test function.
     pub(crate) test: &'static str,
+    /// How it is written.
+    pub(crate) writer: Writer,
 }
 
-/// Everything generated. To add one: write the test (compare, or write under `SMR_REGENERATE`), add a line here.
-pub(crate) const GENERATED: &[Generated] = &[Generated {
-    what: "reference of smr.toml",
-    file: "docs/smr-toml.md",
-    package: "smr-config",
-    test: "the_reference_page_is_up_to_date",
-}];
+/// Everything generated. To add one: write the test, add a line here.
+pub(crate) const GENERATED: &[Generated] = &[
+    Generated {
+        what: "reference of smr.toml",
+        file: "docs/smr-toml.md",
+        package: "smr-config",
+        test: "the_reference_page_is_up_to_date",
+        writer: Writer::Test,
+    },
+    Generated {
+        what: "reference of the command line, man pages",
+        file: "docs/man",
+        package: "smr-cli",
+        test: "the_command_reference_and_man_pages_are_not_stale",
+        writer: Writer::Smr(&["generate", "docs"]),
+    },
+];
 
 /// Runs all generators.
 pub(crate) fn generate() -> Result<()> {
     for entry in GENERATED {
-        timed(&format!("{} -> {}", entry.what, entry.file), || {
-            run(cargo().env("SMR_REGENERATE", "1").args([
+        timed(&format!("{} -> {}", entry.what, entry.file), || match entry.writer {
+            Writer::Test => run(cargo().env("SMR_REGENERATE", "1").args([
                 "test",
                 "--quiet",
                 "--package",
                 entry.package,
                 entry.test,
-            ]))
+            ])),
+            Writer::Smr(arguments) => {
+                run(cargo().args(["run", "--quiet", "--package", "smr", "--"]).args(arguments))
+            }
         })?;
     }
     Ok(())
@@ -52,7 +74,7 @@ pub(crate) fn generate() -> Result<()> {
 /// Entries whose file or test is not there.
 pub(crate) fn problems() -> Vec<String> {
     let mut problems = Vec::new();
-    for Generated { what, file, package, test } in GENERATED {
+    for Generated { what, file, package, test, .. } in GENERATED {
         if !root().join(file).exists() {
             problems.push(format!("{what}: `{file}` is missing; run `cargo xtask generate`"));
         }
