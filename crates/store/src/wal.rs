@@ -77,7 +77,7 @@ impl Wal {
             }
         };
         let recovered = recover::recover(dir)?;
-        let _ = fs::remove_file(segment::spare_path(dir));
+        segment::remove_spares(dir).map_err(failed)?;
         let (segment, max_index) = match recovered.current {
             Some(current) => current,
             None => {
@@ -85,7 +85,8 @@ impl Wal {
                 let mut first = vec![0; FRAME_HEADER_BYTES];
                 push_state(&mut first, &recovered.index);
                 frame::seal_frame(&mut first, header.salt, HEADER_BYTES);
-                let file = segment::allocate_spare(dir, segment_bytes).map_err(failed)?;
+                let path = segment::spare_path(dir, 0);
+                let file = segment::allocate_spare(path, segment_bytes).map_err(failed)?;
                 let started = segment::start_segment(dir, file, segment_bytes, header, &first);
                 (started.map_err(failed)?, None)
             }

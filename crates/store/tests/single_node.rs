@@ -248,3 +248,37 @@ async fn a_backup_is_consistent_verifiable_and_restorable() {
     assert!(restore_backup(&file, &target).is_err());
     assert!(!target.exists());
 }
+
+/// Files are allocated, started, retired and reused all at once; none may be taken for another.
+#[tokio::test(flavor = "multi_thread")]
+async fn log_files_that_come_and_go_under_load_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = || {
+        let mut options = options(&dir);
+        options.segment_bytes = 16 * 1024;
+        options.snapshot_log_bytes = 64 * 1024;
+        options.keep_entries = 5;
+        options
+    };
+    for round in 0..5 {
+        let store = Store::open(small()).await.unwrap();
+        assert_eq!(store.list("/f/").unwrap().count, round * 8 * 100);
+        let writers: Vec<_> = (0..8)
+            .map(|writer| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    for i in 0..100 {
+                        let key = format!("/f/{round}/{writer}/{i}");
+                        store.put(key, vec![b'x'; 1000]).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        store.shutdown().await;
+        // Everything must come from snapshot and log.
+        std::fs::remove_dir_all(dir.path().join("data/state")).unwrap();
+    }
+}

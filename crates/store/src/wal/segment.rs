@@ -26,9 +26,27 @@ pub(crate) fn segment_path(dir: &Path, sequence: u64) -> PathBuf {
     dir.join(format!("{sequence:020}.wal"))
 }
 
-/// Path of the file allocated ahead.
-pub(crate) fn spare_path(dir: &Path) -> PathBuf {
-    dir.join("spare")
+/// A file that is allocated but not a log file yet.
+#[derive(Debug)]
+pub(crate) struct Allocated {
+    pub(crate) path: PathBuf,
+    pub(crate) file: File,
+}
+
+/// Path of a file allocated ahead.
+pub(crate) fn spare_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:020}.spare"))
+}
+
+/// Removes files that were allocated ahead and never used.
+pub(crate) fn remove_spares(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "spare") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Log files of a directory by sequence number.
@@ -47,14 +65,13 @@ pub(crate) fn list_segments(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 
 /// Allocates the spare file by writing it in full: later appends overwrite blocks that exist, which
 /// needs neither space nor a change of metadata to become durable.
-pub(crate) fn allocate_spare(dir: &Path, size: u64) -> io::Result<File> {
-    let path = spare_path(dir);
+pub(crate) fn allocate_spare(path: PathBuf, size: u64) -> io::Result<Allocated> {
     let file = create_file(&path, true)?;
     let result = fill(&file, size);
     if result.is_err() {
         let _ = fs::remove_file(&path);
     }
-    result.map(|()| file)
+    result.map(|()| Allocated { path, file })
 }
 
 fn fill(file: &File, size: u64) -> io::Result<()> {
@@ -71,15 +88,16 @@ fn fill(file: &File, size: u64) -> io::Result<()> {
 /// Turns the spare file into log file `header.sequence`, starting with the given sealed frame.
 pub(crate) fn start_segment(
     dir: &Path,
-    file: File,
+    allocated: Allocated,
     size: u64,
     header: Header,
     first_frame: &[u8],
 ) -> io::Result<Segment> {
+    let Allocated { path, file } = allocated;
     let mut start = header_bytes(header).to_vec();
     start.extend_from_slice(first_frame);
     file.write_all_at(&start, 0)?;
     file.sync_data()?;
-    rename_durably(&spare_path(dir), &segment_path(dir, header.sequence))?;
+    rename_durably(&path, &segment_path(dir, header.sequence))?;
     Ok(Segment { file, header, offset: HEADER_BYTES + first_frame.len() as u64, size })
 }

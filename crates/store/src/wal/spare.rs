@@ -1,20 +1,22 @@
 //! Allocates the next log file ahead of need, on its own thread.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread::JoinHandle,
 };
 
-use super::segment::{allocate_spare, segment_path, spare_path};
+use super::segment::{Allocated, allocate_spare, segment_path, spare_path};
 use crate::dir::sync_dir;
 
 /// State of the file allocated ahead.
 #[derive(Debug, Default)]
 struct State {
-    ready: Option<File>,
+    ready: Option<Allocated>,
+    /// Number of the next name. Names are never used twice, so that a file on its way to becoming a log
+    /// file and one that is being allocated cannot be mixed up.
+    next_name: u64,
     /// Counts finished attempts, so that a waiter sees its own.
     attempts: u64,
     failure: Option<io::ErrorKind>,
@@ -64,9 +66,20 @@ impl Spare {
     }
 
     /// Takes the ready file, or allocates one here and now.
-    pub(crate) fn take(&self) -> io::Result<File> {
+    pub(crate) fn take(&self) -> io::Result<Allocated> {
         let ready = self.lock().ready.take();
-        ready.map_or_else(|| allocate_spare(&self.dir, self.size), Ok)
+        ready.map_or_else(|| self.allocate(self.size), Ok)
+    }
+
+    /// Allocates a file of any size.
+    pub(crate) fn allocate(&self, size: u64) -> io::Result<Allocated> {
+        allocate_spare(self.free_path(), size)
+    }
+
+    fn free_path(&self) -> PathBuf {
+        let mut state = self.lock();
+        state.next_name += 1;
+        spare_path(&self.dir, state.next_name)
     }
 
     /// Number of finished attempts, to be handed to [`Spare::wait`].
@@ -88,7 +101,7 @@ impl Spare {
 
     fn prepare(&self) {
         if !self.is_ready() {
-            let result = allocate_spare(&self.dir, self.size);
+            let result = self.allocate(self.size);
             let mut state = self.lock();
             state.failure = result.as_ref().err().map(io::Error::kind);
             state.ready = result.ok();
@@ -103,9 +116,10 @@ impl Spare {
             !self.is_ready() && fs::metadata(&path).is_ok_and(|meta| meta.len() == self.size);
         let result = if reusable {
             // The salt of its next use makes the old content meaningless.
-            fs::rename(&path, spare_path(&self.dir))
-                .and_then(|()| crate::dir::create_file(&spare_path(&self.dir), false))
-                .map(|file| self.lock().ready = Some(file))
+            let spare = self.free_path();
+            fs::rename(&path, &spare)
+                .and_then(|()| crate::dir::create_file(&spare, false))
+                .map(|file| self.lock().ready = Some(Allocated { path: spare, file }))
         } else {
             fs::remove_file(&path)
         };

@@ -164,7 +164,7 @@ impl Writer {
         let (file, size) = if usual {
             (self.spare.take()?, self.segment_bytes)
         } else {
-            (super::segment::allocate_spare(&self.dir, start + needed)?, start + needed)
+            (self.spare.allocate(start + needed)?, start + needed)
         };
         let segment = start_segment(&self.dir, file, size, header, &first)?;
         self.shared.counters.syncs.fetch_add(1, Ordering::Relaxed);
