@@ -12,7 +12,7 @@ use smr_agent::Agent;
 use smr_config::Config;
 use smr_control::Control;
 use smr_engine::{ContainerEngine, DockerEngine, EngineInfo, Owner};
-use smr_pki::{ensure_private_dir, write_private};
+use smr_pki::ensure_private_dir;
 use smr_server::{Runtime, Server, ServerConfig, start_telemetry};
 use smr_store::Store;
 use tokio::{
@@ -56,11 +56,8 @@ async fn node(config: Config) -> anyhow::Result<()> {
     // Before anything is there to be stopped: no signal is lost.
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
-    let dir = config.data.dir.clone();
-    ensure_private_dir(&dir)?;
+    ensure_private_dir(&config.data.dir)?;
     let store = open_store(&config).await?;
-    let pid_file = dir.join("smr.pid");
-    write_private(&pid_file, format!("{}\n", std::process::id()).as_bytes())?;
     let result = tokio::select! {
         started = serve(&config, &store) => match started {
             Ok(parts) => {
@@ -77,9 +74,6 @@ async fn node(config: Config) -> anyhow::Result<()> {
         _ = interrupt.recv() => Ok(()),
     };
     store.shutdown().await;
-    if let Err(error) = std::fs::remove_file(&pid_file) {
-        tracing::warn!(path = %pid_file.display(), %error, "cannot remove the pid file");
-    }
     tracing::info!("stopped; containers go on running");
     result
 }
