@@ -226,3 +226,6 @@ pub(crate) fn line(replica: &ReplicaStatus) -> String {
     }
     line
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,7 +175,7 @@ pub(crate) fn import(settings: &Settings, args: &ImportArgs) -> Outcome {
         overwrite(settings, &name)?;
     }
     if !args.offline {
-        block(test(&context))?;
+        block(test(settings, &context))?;
     }
     settings.contexts.save(&context)?;
     settings.contexts.switch(&name)?;
@@ -202,12 +202,18 @@ fn overwrite(settings: &Settings, name: &str) -> Result<(), Error> {
 }
 
 /// Whether the cluster accepts the context.
-async fn test(context: &Context) -> Result<(), Error> {
+async fn test(settings: &Settings, context: &Context) -> Result<(), Error> {
     let client = Client::new(context, Options::default())?;
     let deadline = Instant::now() + TEST;
+    let mut told = false;
     loop {
         match client.connect().await {
             Err(err) if err.is_unreachable() && Instant::now() + TEST_PAUSE < deadline => {
+                if !told {
+                    let url = client.url();
+                    settings.printer.note(format_args!("note: waiting for an answer of {url}"));
+                    told = true;
+                }
                 tokio::time::sleep(TEST_PAUSE).await;
             }
             result => return Ok(result?),

@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use smr_client::Client;
 use smr_model::ReplicaStatus;
-use smr_wire::{ReplicaQuery, StreamItem, WatchQuery};
+use smr_wire::{ReplicaQuery, StreamItem, WatchKind, WatchQuery};
 
 use super::{DONE, Outcome};
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 const MAX_REASONS: usize = 10;
 /// Changes closer together than this are shown together.
 const SETTLE: Duration = Duration::from_millis(100);
-const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J\x1b[3J";
+const CLEAR_SCREEN: &str = "\x1b[2J\x1b[H";
 
 /// Shows replicas, once or whenever something changes.
 pub(crate) async fn replicas(settings: &Settings, view: &ReplicaView) -> Outcome {
@@ -32,6 +32,8 @@ pub(crate) async fn replicas(settings: &Settings, view: &ReplicaView) -> Outcome
     }
     let query = WatchQuery { what: Some("replicas".to_owned()), ..WatchQuery::default() };
     let mut stream = client.watch(&query).await?;
+    // What is there is listed; only what changes from then on is a reason to list again.
+    while changed(&client, &mut stream).await? != WatchKind::Synced {}
     let redraw = settings.printer.is_terminal() && matches!(output, Output::Table | Output::Wide);
     loop {
         if redraw {
@@ -61,10 +63,10 @@ pub(crate) async fn replicas(settings: &Settings, view: &ReplicaView) -> Outcome
 type Stream = futures_util::stream::BoxStream<'static, Result<StreamItem, smr_client::Error>>;
 
 /// The next change.
-async fn changed(client: &Client, stream: &mut Stream) -> Result<(), Error> {
+async fn changed(client: &Client, stream: &mut Stream) -> Result<WatchKind, Error> {
     loop {
         match stream.next().await {
-            Some(Ok(StreamItem::Watch(_))) => return Ok(()),
+            Some(Ok(StreamItem::Watch(event))) => return Ok(event.kind),
             Some(Ok(_)) => {}
             Some(Err(err)) => return Err(err.into()),
             None => {

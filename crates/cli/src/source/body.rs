@@ -70,6 +70,9 @@ impl Body {
         for detail in &mut err.details {
             self.localize_detail(detail);
         }
+        if let Some(message) = self.localize_text(&err.message) {
+            err.message = message;
+        }
         err
     }
 
@@ -83,14 +86,17 @@ impl Body {
 
     /// Makes the position at the start of a warning that of the text.
     pub(crate) fn localize_warning(&self, warning: &Warning) -> String {
-        let message = &warning.message;
-        let localized = || {
-            let rest = message.strip_prefix(COMBINED)?.strip_prefix(':')?;
-            let (line, rest) = rest.split_once(':')?;
-            let (file, line) = self.locate(line.parse().ok()?)?;
-            Some(format!("{file}:{line}:{rest}"))
-        };
-        localized().unwrap_or_else(|| message.clone())
+        self.localize_text(&warning.message).unwrap_or_else(|| warning.message.clone())
+    }
+
+    /// `definitions:21:13 (document 4): ...` as `web.yaml:5:13: ...`.
+    fn localize_text(&self, text: &str) -> Option<String> {
+        let rest = text.strip_prefix(COMBINED)?.strip_prefix(':')?;
+        let (line, rest) = rest.split_once(':')?;
+        let (file, line) = self.locate(line.parse().ok()?)?;
+        let (column, message) = rest.split_once(": ")?;
+        let column = column.split_once(" (document ").map_or(column, |(column, _)| column);
+        Some(format!("{file}:{line}:{column}: {message}"))
     }
 }
 
@@ -125,8 +131,12 @@ mod tests {
             places,
             [("a.yaml".into(), 2), ("b.yaml".into(), 2), ("definitions".to_owned(), 0)]
         );
-        let warning = Warning { message: "definitions:5:1: meta.x: unknown".into() };
-        assert_eq!(body.localize_warning(&warning), "b.yaml:2:1: meta.x: unknown");
+        for place in ["definitions:5:1", "definitions:5:1 (document 3)"] {
+            let warning = Warning { message: format!("{place}: meta.x: unknown") };
+            assert_eq!(body.localize_warning(&warning), "b.yaml:2:1: meta.x: unknown");
+            let err = body.localize(ApiError::new(Code::Invalid, warning.message.clone()));
+            assert_eq!(err.message, "b.yaml:2:1: meta.x: unknown");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
 };
 
@@ -11,6 +11,12 @@ use smr_config::Override;
 use tokio::{net::UnixDatagram, process::Command};
 
 use crate::{args::ManagerStartArgs, error::Error, settings::Settings};
+
+/// The running file, even if it was replaced or removed meanwhile.
+fn own_program() -> PathBuf {
+    let named = std::env::current_exe().ok().filter(|path| path.is_file());
+    named.unwrap_or_else(|| "/proc/self/exe".into())
+}
 
 /// Runs `smr start` in a session of its own and waits until it says that it is ready.
 pub(super) async fn start(
@@ -29,8 +35,7 @@ pub(super) async fn start(
     let socket = UnixDatagram::bind(&socket_path)
         .map_err(|source| Error::Write { path: socket_path.clone(), source })?;
 
-    // By this path it is the running file, even if another has its name by now.
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(own_program());
     command.arg0("smr").arg("start").arg("--detached");
     if let Some(config) = &args.config {
         command.arg("--config").arg(config);
