@@ -5,13 +5,13 @@ use std::io::{self, IsTerminal as _};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use smr_client::{ExecInput, ExecOutput, LogSource};
-use smr_wire::ExecQuery;
+use smr_wire::{Code, ExecQuery};
 use tokio::{
     io::AsyncReadExt as _,
     signal::unix::{SignalKind, signal},
 };
 
-use super::{Outcome, replica_name};
+use super::{Outcome, meant_replica, replica_name};
 use crate::{args::ExecArgs, error::Error, settings::Settings};
 
 /// Runs a command; its exit code becomes ours.
@@ -28,7 +28,16 @@ pub(crate) async fn run(settings: &Settings, args: ExecArgs) -> Outcome {
         width: size.map(|(width, _)| width),
         height: size.map(|(_, height)| height),
     };
-    let exec = settings.client()?.exec(&group, &replica, &query).await?;
+    let client = settings.client()?;
+    let exec = match client.exec(&group, &replica, &query).await {
+        Err(err) if err.code() == Some(Code::NotFound) => {
+            let Some(replica) = meant_replica(&client, &group, &replica).await? else {
+                return Err(err.into());
+            };
+            client.exec(&group, &replica, &query).await?
+        }
+        exec => exec?,
+    };
     let raw = if tty { Some(RawMode::enter()?) } else { None };
     let (input, mut output) = exec.split();
     let sending = async {

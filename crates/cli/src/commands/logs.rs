@@ -4,9 +4,9 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use smr_client::LogSource;
 use smr_model::ObjectRef;
-use smr_wire::LogQuery;
+use smr_wire::{Code, LogQuery};
 
-use super::{DONE, Outcome, replica_name};
+use super::{DONE, Outcome, meant_replica, replica_name};
 use crate::{
     args::{DebugArgs, LogsArgs, Part},
     settings::Settings,
@@ -22,7 +22,16 @@ pub(crate) async fn logs(settings: &Settings, args: LogsArgs) -> Outcome {
         since: args.since.map(|since| since.seconds(Timestamp::now())),
         timestamps: args.timestamps,
     };
-    let mut log = settings.client()?.logs(&group, &replica, &query).await?;
+    let client = settings.client()?;
+    let mut log = match client.logs(&group, &replica, &query).await {
+        Err(err) if err.code() == Some(Code::NotFound) => {
+            let Some(replica) = meant_replica(&client, &group, &replica).await? else {
+                return Err(err.into());
+            };
+            client.logs(&group, &replica, &query).await?
+        }
+        log => log?,
+    };
     while let Some(chunk) = log.next().await {
         let chunk = chunk?;
         match chunk.source {
@@ -42,7 +51,16 @@ pub(crate) async fn debug(settings: &Settings, args: DebugArgs) -> Outcome {
         tail: args.tail,
         ..LogQuery::default()
     };
-    let mut log = settings.client()?.debug(&group, &replica, &query).await?;
+    let client = settings.client()?;
+    let mut log = match client.debug(&group, &replica, &query).await {
+        Err(err) if err.code() == Some(Code::NotFound) => {
+            let Some(replica) = meant_replica(&client, &group, &replica).await? else {
+                return Err(err.into());
+            };
+            client.debug(&group, &replica, &query).await?
+        }
+        log => log?,
+    };
     while let Some(chunk) = log.next().await {
         settings.printer.bytes(&chunk?)?;
     }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use smr_client::{Client, Options};
 use smr_config::{Config, Override};
+use smr_pki::ContextStore;
 
 use super::{DONE, Outcome, block, version};
 use crate::{
@@ -113,6 +115,18 @@ pub(crate) fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
     Ok(DONE)
 }
 
+/// A client of the node of this machine: by the context it wrote, else by the one asked for. The
+/// active context may be of another cluster.
+pub(crate) fn local_client(settings: &Settings, config: &Config) -> Result<Client, Error> {
+    if settings.context.is_none() {
+        let contexts = ContextStore::open(&config.contexts.dir);
+        if let Ok(context) = contexts.get(&config.node.name) {
+            return Ok(Client::new(&context, Options::default())?);
+        }
+    }
+    settings.client()
+}
+
 #[derive(Serialize)]
 struct Status {
     running: bool,
@@ -123,7 +137,8 @@ struct Status {
 
 /// Whether the node of this machine runs and works.
 pub(crate) fn status(settings: &Settings, args: &StatusArgs) -> Outcome {
-    let data = load_with_data(settings, &args.config, args.data_dir.as_deref())?.data.dir;
+    let config = load_with_data(settings, &args.config, args.data_dir.as_deref())?;
+    let data = config.data.dir.clone();
     let node = match running::running(&data) {
         Ok(node) => node,
         // Its directory belongs to another user; whether it answers says enough.
@@ -134,7 +149,7 @@ pub(crate) fn status(settings: &Settings, args: &StatusArgs) -> Outcome {
         }
         Err(err) => return Err(err),
     };
-    let health = block(async { Ok(settings.client()?.health().await?) });
+    let health = block(async { Ok(local_client(settings, &config)?.health().await?) });
     let printer = settings.printer;
     let output = args.output.output;
     if let Output::Json | Output::Yaml = output {
