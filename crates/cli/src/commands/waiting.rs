@@ -172,7 +172,9 @@ impl Screen {
     }
 
     fn draw(&mut self, lines: &[String]) {
-        let width = crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns));
+        // Terminals that were not told their size say that they have none.
+        let width = crossterm::terminal::size().map_or(0, |(columns, _)| usize::from(columns));
+        let width = if width == 0 { 80 } else { width };
         let skipped = lines.len().saturating_sub(MAX_LINES);
         let mut text = Vec::new();
         self.queue_clear(&mut text);
