@@ -1,0 +1,243 @@
+//! Apply, patch, list, delete: what changes, what does not, and what is refused.
+
+mod support;
+
+use serde_json::json;
+use smr_control::Error;
+use smr_model::{Kind, ObjectKey, Owner};
+use smr_wire::{ApplyAction, Code, ObjectQuery};
+use support::{Fixture, configuration, containers, control, kim, open, secret};
+
+fn key(kind: Kind, name: &str) -> ObjectKey {
+    ObjectKey::new(kind, "g", name)
+}
+
+#[tokio::test]
+async fn apply_creates_then_leaves_alone_then_updates() {
+    let it = control().await;
+    let first = it.apply(&configuration("a", "one"), "a.yaml", false, &kim()).await.unwrap();
+    assert_eq!(first.results[0].action, ApplyAction::Created);
+    assert_eq!(first.results[0].generation, 1);
+
+    let again = it.apply(&configuration("a", "one"), "a.yaml", false, &kim()).await.unwrap();
+    assert_eq!(again.results[0].action, ApplyAction::Unchanged);
+    assert_eq!(again.revision, first.revision, "what is the same is not written");
+
+    let dry = it.apply(&configuration("a", "two"), "a.yaml", true, &kim()).await.unwrap();
+    assert_eq!(dry.results[0].action, ApplyAction::Updated);
+    assert_eq!(dry.revision, first.revision, "a dry run writes nothing");
+
+    let second = it.apply(&configuration("a", "two"), "a.yaml", false, &kim()).await.unwrap();
+    assert_eq!(second.results[0].generation, 2);
+    let change = &second.results[0].changes[0];
+    assert_eq!((change.op.as_str(), change.path.as_str()), ("replace", "spec.data.k"));
+    assert_eq!((change.old.clone(), change.new.clone()), (Some(json!("one")), Some(json!("two"))));
+
+    let object = it.get(&key(Kind::Configuration, "a"), false).await.unwrap();
+    assert_eq!(object.revision, second.revision);
+    assert!(object.updated >= object.created);
+    let kinds: Vec<String> =
+        it.events(&Default::default()).await.unwrap().items.into_iter().map(|e| e.kind).collect();
+    assert_eq!(kinds, ["applied", "changed"]);
+}
+
+#[tokio::test]
+async fn a_mistake_in_one_document_changes_nothing() {
+    let it = control().await;
+    let before = it.revision();
+    let body =
+        configuration("a", "x") + "kind: configuration\nmeta: {group: g}\nspec: {data: {}}\n";
+    let error = it.apply(&body, "b.yaml", false, &kim()).await.unwrap_err();
+    assert_eq!(error.code(), Code::Invalid);
+    let Error::Invalid { details } = error else { panic!("{error}") };
+    assert_eq!(details[0].file, "b.yaml");
+    assert_eq!(details[0].document, 2);
+    assert!(details[0].line > 0);
+
+    let body = configuration("a", "x") + &configuration("a", "y");
+    let message = it.apply(&body, "c.yaml", false, &kim()).await.unwrap_err().to_string();
+    assert!(message.contains("`configuration/g/a` is defined twice"), "{message}");
+
+    let empty = it.apply("---\n# nothing\n", "d.yaml", false, &kim()).await.unwrap_err();
+    assert!(matches!(empty, Error::NoDocuments), "{empty}");
+    assert_eq!(it.revision(), before);
+}
+
+#[tokio::test]
+async fn many_documents_are_one_transaction() {
+    let it = control().await;
+    let before = it.revision();
+    let body: String = (0..450).map(|n| configuration(&format!("c{n}"), "x")).collect();
+    let applied = it.apply(&body, "many.yaml", false, &kim()).await.unwrap();
+    assert_eq!(applied.results.len(), 450);
+    assert_eq!(applied.revision, before + 1);
+
+    let body: String = (0..2500).map(|n| configuration(&format!("c{n}"), "y")).collect();
+    let applied = it.apply(&body, "more.yaml", false, &kim()).await.unwrap();
+    assert_eq!(applied.results.len(), 2500);
+    assert_eq!(applied.revision, before + 4);
+    let updated = applied.results.iter().filter(|r| r.action == ApplyAction::Updated);
+    assert_eq!(updated.count(), 450);
+}
+
+#[tokio::test]
+async fn secrets_are_sealed_masked_and_revealed_on_request() {
+    let Fixture { control: it, dir } = control().await;
+    let s = key(Kind::Secret, "s");
+    it.apply(&secret("hunter2"), "s.yaml", false, &kim()).await.unwrap();
+    let raw = it.store().list("/smr/").unwrap();
+    for kv in raw.kvs {
+        assert!(!String::from_utf8_lossy(&kv.value).contains("hunter2"), "{} has it", kv.key);
+    }
+    let masked = it.get(&s, false).await.unwrap();
+    assert_eq!(masked.definition["spec"]["data"], json!({"password": "******", "user": "******"}));
+    assert_eq!(it.get(&s, true).await.unwrap().definition["spec"]["data"]["password"], "hunter2");
+
+    let again = it.apply(&secret("hunter2"), "s.yaml", false, &kim()).await.unwrap();
+    assert_eq!(again.results[0].action, ApplyAction::Unchanged, "compared by value, not as sealed");
+    let changed = it.apply(&secret("hunter3"), "s.yaml", false, &kim()).await.unwrap();
+    let text = serde_json::to_string(&changed).unwrap();
+    assert!(text.contains("spec.data.password") && !text.contains("hunter"), "{text}");
+
+    // The agent sees the value, also after a restart.
+    let (_, objects) = it.objects().await.unwrap();
+    let smr_model::Spec::Secret(spec) = &objects[0].definition.spec else { panic!() };
+    assert_eq!(spec.data["password"], "hunter3");
+    it.store().shutdown().await;
+    drop(it);
+    let it = open(&dir).await;
+    assert_eq!(it.get(&s, true).await.unwrap().definition["spec"]["data"]["password"], "hunter3");
+}
+
+#[tokio::test]
+async fn a_masked_value_applied_again_keeps_the_stored_one() {
+    let it = control().await;
+    let s = key(Kind::Secret, "s");
+    let new = it.apply(&secret("'******'"), "s.yaml", false, &kim()).await.unwrap_err();
+    assert!(new.to_string().contains("is the mask, not a value"), "{new}");
+    it.apply(&secret("hunter2"), "s.yaml", false, &kim()).await.unwrap();
+    let edited = secret("'******'").replace("root", "admin");
+    it.apply(&edited, "s.yaml", false, &kim()).await.unwrap();
+    let data = it.get(&s, true).await.unwrap().definition["spec"]["data"].clone();
+    assert_eq!(data, json!({"password": "hunter2", "user": "admin"}));
+}
+
+#[tokio::test]
+async fn registry_credentials_are_sealed_too() {
+    let it = control().await;
+    let body =
+        containers("g", "web").replace("image: web", "registryAuth: a2ltOnNlY3JldA==, image: web");
+    it.apply(&body, "c.yaml", false, &kim()).await.unwrap();
+    for kv in it.store().list("/smr/").unwrap().kvs {
+        assert!(
+            !String::from_utf8_lossy(&kv.value).contains("a2ltOnNlY3JldA=="),
+            "{} has it",
+            kv.key
+        );
+    }
+    let shown = it.get(&key(Kind::Containers, "web"), false).await.unwrap().definition;
+    assert_eq!(shown["spec"]["registryAuth"], "******");
+    let again = it.apply(&body, "c.yaml", false, &kim()).await.unwrap();
+    assert_eq!(again.results[0].action, ApplyAction::Unchanged);
+}
+
+#[tokio::test]
+async fn patch_goes_through_the_same_checks() {
+    let it = control().await;
+    let web = key(Kind::Containers, "web");
+    it.apply(&containers("g", "web"), "c.yaml", false, &kim()).await.unwrap();
+    let patched = it.patch(&web, &json!({"spec": {"replicas": 5}}), false, &kim()).await.unwrap();
+    assert_eq!(patched.results[0].changes[0].path, "spec.replicas");
+    for bad in [json!({"spec": {"image": null}}), json!({"meta": {"name": "other"}}), json!([1])] {
+        let error = it.patch(&web, &bad, false, &kim()).await.unwrap_err();
+        assert_eq!(error.code(), Code::Invalid, "{bad}: {error}");
+    }
+    let missing = it.patch(&key(Kind::Containers, "nope"), &json!({}), false, &kim()).await;
+    assert_eq!(missing.unwrap_err().to_string(), "object `containers/g/nope` does not exist");
+}
+
+#[tokio::test]
+async fn owned_objects_are_changed_by_their_owner_only() {
+    let it = control().await;
+    let owner = Owner { kind: Kind::Gitops, group: "g".to_owned(), name: "repo".to_owned() };
+    let parsed = smr_model::parse(&configuration("a", "x"), &"a.yaml".into());
+    let definitions = vec![parsed.documents[0].definition.clone()];
+    it.apply_definitions(definitions.clone(), Some(&owner), false, &kim()).await.unwrap();
+
+    let error = it.apply(&configuration("a", "y"), "a.yaml", false, &kim()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "object has owner - direct modification not allowed \
+         (`configuration/g/a` belongs to `gitops/g/repo`)"
+    );
+    let a = key(Kind::Configuration, "a");
+    assert_eq!(it.delete(&a, None, &kim()).await.unwrap_err().code(), Code::Conflict);
+    let same = it.apply_definitions(definitions, Some(&owner), false, &kim()).await.unwrap();
+    assert_eq!(same.results[0].action, ApplyAction::Unchanged);
+    it.delete(&a, Some(&owner), &kim()).await.unwrap();
+}
+
+#[tokio::test]
+async fn containers_of_two_objects_never_share_names() {
+    let it = control().await;
+    it.apply(&containers("a-b", "c"), "1.yaml", false, &kim()).await.unwrap();
+    let error = it.apply(&containers("a", "b-c"), "2.yaml", false, &kim()).await.unwrap_err();
+    assert!(matches!(error, Error::NameTaken { .. }), "{error}");
+    let both = containers("x", "y-z") + &containers("x-y", "z");
+    assert!(it.apply(&both, "3.yaml", false, &kim()).await.is_err());
+}
+
+#[tokio::test]
+async fn lists_select_by_kind_group_prefix_and_labels() {
+    let it = control().await;
+    let body = "kind: custom\nprefix: traefik.io/v1\nmeta: {group: g, name: t}\nspec: {a: 1}\n---\n"
+        .to_owned()
+        + &configuration("a", "x")
+        + "kind: network\nmeta: {group: h, name: n, labels: {tier: front}}\nspec: {driver: bridge}\n";
+    it.apply(&body, "l.yaml", false, &kim()).await.unwrap();
+    let names = async |query: ObjectQuery| {
+        let list = it.list(&query).await.unwrap();
+        list.items.into_iter().map(|o| o.key.name).collect::<Vec<_>>()
+    };
+    let all = ObjectQuery::default();
+    assert_eq!(names(all.clone()).await, ["a", "n", "t"]);
+    assert_eq!(names(ObjectQuery { kind: Some("network".into()), ..all.clone() }).await, ["n"]);
+    assert_eq!(names(ObjectQuery { group: Some("g".into()), ..all.clone() }).await, ["a", "t"]);
+    let prefix = Some("traefik.io/v1".to_owned());
+    assert_eq!(names(ObjectQuery { prefix, ..all.clone() }).await, ["t"]);
+    let selector = Some("tier=front".to_owned());
+    assert_eq!(names(ObjectQuery { selector, ..all.clone() }).await, ["n"]);
+    let selector = Some("!tier".to_owned());
+    assert_eq!(names(ObjectQuery { selector, names: true, ..all.clone() }).await, ["a", "t"]);
+    let bad = it.list(&ObjectQuery { kind: Some("nope".into()), ..all }).await.unwrap_err();
+    assert_eq!(bad.code(), Code::BadRequest);
+}
+
+#[tokio::test]
+async fn remove_reports_what_was_missing() {
+    let it = control().await;
+    it.apply(&configuration("a", "x"), "a.yaml", false, &kim()).await.unwrap();
+    let body = configuration("a", "other") + &configuration("b", "x");
+    let removed = it.remove(&body, "r.yaml", &kim()).await.unwrap();
+    assert_eq!(removed.deleted, [key(Kind::Configuration, "a")]);
+    assert_eq!(removed.missing, [key(Kind::Configuration, "b")]);
+    let again = it.delete(&key(Kind::Configuration, "a"), None, &kim()).await.unwrap_err();
+    assert_eq!(again.code(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn applies_at_the_same_time_all_arrive() {
+    let it = control().await;
+    let mut tasks = Vec::new();
+    for n in 0..8 {
+        let it = it.control.clone();
+        tasks.push(tokio::spawn(async move {
+            it.apply(&configuration("a", &format!("v{n}")), "a.yaml", false, &kim()).await
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(it.get(&key(Kind::Configuration, "a"), false).await.unwrap().generation, 8);
+    assert_eq!(it.events(&Default::default()).await.unwrap().items.len(), 8);
+}

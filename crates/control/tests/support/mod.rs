@@ -1,0 +1,84 @@
+//! A control over a real store in a directory of its own.
+
+#![allow(dead_code, reason = "every test file uses its part")]
+
+use smr_control::{Actor, Control, Options};
+use smr_model::{ReplicaKey, ReplicaState, ReplicaStatus};
+use smr_pki::{DataKey, Role};
+use smr_store::Store;
+use tempfile::TempDir;
+
+pub struct Fixture {
+    pub control: Control,
+    pub dir: TempDir,
+}
+
+impl std::ops::Deref for Fixture {
+    type Target = Control;
+
+    fn deref(&self) -> &Control {
+        &self.control
+    }
+}
+
+pub async fn control() -> Fixture {
+    let dir = TempDir::new().unwrap();
+    let control = open(&dir).await;
+    Fixture { control, dir }
+}
+
+pub async fn open(dir: &TempDir) -> Control {
+    let store = Store::open(smr_store::Options::new(dir.path())).await.unwrap();
+    let options = Options { node_id: 1, node_name: "node-1".to_owned() };
+    Control::new(store, DataKey::from_bytes(&[7; 32]), options)
+}
+
+pub fn kim() -> Actor {
+    Actor { name: "kim".to_owned(), role: Role::Admin }
+}
+
+pub fn configuration(name: &str, value: &str) -> String {
+    format!(
+        "kind: configuration\nmeta: {{group: g, name: {name}}}\nspec: {{data: {{k: {value}}}}}\n---\n"
+    )
+}
+
+pub fn secret(value: &str) -> String {
+    format!(
+        "kind: secret\nmeta: {{group: g, name: s}}\nspec: {{data: {{password: {value}, user: root}}}}\n"
+    )
+}
+
+pub fn containers(group: &str, name: &str) -> String {
+    format!(
+        "kind: containers\nmeta: {{group: {group}, name: {name}}}\nspec: {{image: web, tag: \"1\", replicas: 2}}\n---\n"
+    )
+}
+
+pub fn status(name: &str, index: u32) -> ReplicaStatus {
+    let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    ReplicaStatus {
+        key: ReplicaKey::new("g", name, index),
+        node: "node-1".to_owned(),
+        node_id: 1,
+        state: ReplicaState::Running,
+        since: now,
+        reason: None,
+        ready: true,
+        generation: 1,
+        spec_hash: String::new(),
+        image: "web:1".to_owned(),
+        image_state: Default::default(),
+        container_id: String::new(),
+        engine_state: None,
+        exit_code: None,
+        restarts: 0,
+        quick_deaths: 0,
+        started_at: None,
+        retry_at: None,
+        restart_token: String::new(),
+        ports: Vec::new(),
+        dependencies: Vec::new(),
+        addresses: Default::default(),
+    }
+}

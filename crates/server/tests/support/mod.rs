@@ -1,0 +1,173 @@
+//! A server over real TLS and a real store, with a node that only pretends.
+
+#![allow(dead_code, reason = "every test file uses its part")]
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use jiff::Timestamp;
+use smr_control::{Control, Options, Report};
+use smr_model::{ReplicaKey, ReplicaState, ReplicaStatus};
+use smr_pki::{
+    Alpn, Authority, Credentials, DataKey, ExposeSecret as _, Role, Subject, client_config,
+    server_config,
+};
+use smr_server::{ExecInput, ExecOutput, ExecSession, LogChunk, Runtime, Server, ServerConfig};
+use smr_store::Store;
+use smr_wire::{ApiError, ExecQuery, Health, LogQuery, Version};
+use tempfile::TempDir;
+use tokio::sync::{Notify, mpsc};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub struct Lab {
+    pub control: Control,
+    pub authority: Authority,
+    pub runtime: Arc<Pretend>,
+    pub server: Server,
+    pub address: SocketAddr,
+    pub dir: TempDir,
+}
+
+/// A node without containers.
+#[derive(Default)]
+pub struct Pretend {
+    /// Told when a backup began.
+    pub begun: Notify,
+    /// Lets the backup end.
+    pub finish: Notify,
+}
+
+pub async fn lab() -> Lab {
+    lab_with(|_| ()).await
+}
+
+pub async fn lab_with(change: impl FnOnce(&mut ServerConfig)) -> Lab {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(smr_store::Options::new(dir.path().join("data"))).await.unwrap();
+    let options = Options { node_id: 1, node_name: "node-1".to_owned() };
+    let control = Control::new(store, DataKey::from_bytes(&[7; 32]), options);
+    let report = Report { put: vec![status()], ..Report::default() };
+    control.report(report).await.unwrap();
+    let authority = Authority::create(DAY * 10, Timestamp::now()).unwrap();
+    let node = Subject::node("node-1", &[], &[]).unwrap();
+    let credentials = authority.issue(&node, DAY, Timestamp::now()).unwrap();
+    let mut config = ServerConfig::new(vec!["127.0.0.1:0".parse().unwrap()]);
+    change(&mut config);
+    let runtime = Arc::new(Pretend::default());
+    let tls = server_config(&credentials).unwrap();
+    let server = Server::start(config, tls, control.clone(), runtime.clone()).await.unwrap();
+    let address = server.addresses()[0];
+    Lab { control, authority, runtime, server, address, dir }
+}
+
+impl Lab {
+    pub fn user(&self, role: Role) -> Credentials {
+        user(&self.authority, role, DAY)
+    }
+
+    pub fn client(&self, role: Role) -> reqwest::Client {
+        client(&self.user(role))
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.address)
+    }
+}
+
+pub fn user(authority: &Authority, role: Role, life: Duration) -> Credentials {
+    let subject = match role {
+        Role::Node => Subject::node("node-2", &[], &[]).unwrap(),
+        role => Subject::user("kim", role).unwrap(),
+    };
+    authority.issue(&subject, life, Timestamp::now()).unwrap()
+}
+
+pub fn client(credentials: &Credentials) -> reqwest::Client {
+    let tls = client_config(credentials, Alpn::Http).unwrap();
+    reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap()
+}
+
+/// A client that trusts the server but shows no certificate.
+pub fn client_without_certificate(lab: &Lab) -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let authority = lab.authority.certificate_pem();
+    let root = reqwest::Certificate::from_pem(authority.as_bytes()).unwrap();
+    reqwest::Client::builder().tls_certs_only([root]).build().unwrap()
+}
+
+pub fn bundle(credentials: &Credentials) -> String {
+    credentials.bundle().expose_secret().to_owned()
+}
+
+fn status() -> ReplicaStatus {
+    serde_json::from_value(serde_json::json!({
+        "key": {"group": "g", "name": "web", "index": 1},
+        "node": "node-1", "nodeId": 1, "state": ReplicaState::Running,
+        "since": "2026-01-01T00:00:00Z", "ready": true, "generation": 1,
+    }))
+    .unwrap()
+}
+
+#[async_trait]
+impl Runtime for Pretend {
+    async fn logs(
+        &self,
+        replica: &ReplicaKey,
+        query: &LogQuery,
+    ) -> Result<BoxStream<'static, Result<LogChunk, ApiError>>, ApiError> {
+        let chunk = |stderr, text: String| Ok(LogChunk { stderr, data: text.into() });
+        let past =
+            [chunk(false, format!("{}\n", replica.generated_name())), chunk(true, "!\n".into())];
+        let past = stream::iter(past);
+        if query.follow {
+            return Ok(past.chain(stream::pending()).boxed());
+        }
+        Ok(past.boxed())
+    }
+
+    async fn debug_log(
+        &self,
+        _: &ReplicaKey,
+        _: &LogQuery,
+    ) -> Result<BoxStream<'static, Bytes>, ApiError> {
+        Ok(stream::iter([Bytes::from_static(b"started\n")]).boxed())
+    }
+
+    /// Says back what it is told, upper case, until the end of the input; then exits with 3.
+    async fn exec(&self, _: &ReplicaKey, _: &ExecQuery) -> Result<ExecSession, ApiError> {
+        let (input, received) = mpsc::channel(8);
+        let output = stream::unfold(Some(received), |received| async move {
+            let mut received = received?;
+            match received.recv().await {
+                Some(ExecInput::Data(data)) => {
+                    let data = data.to_ascii_uppercase().into();
+                    Some((ExecOutput::Stdout(data), Some(received)))
+                }
+                Some(ExecInput::Resize(size)) => {
+                    let text = format!("{}x{}", size.width, size.height);
+                    Some((ExecOutput::Stderr(text.into()), Some(received)))
+                }
+                Some(ExecInput::Eof) | None => Some((ExecOutput::Exit(3), None)),
+            }
+        });
+        Ok(ExecSession { input, output: output.boxed() })
+    }
+
+    async fn health(&self) -> Health {
+        Health { ok: true, ..Health::default() }
+    }
+
+    fn version(&self) -> Version {
+        Version { version: "0.1.0".into(), node: "node-1".into(), engine: String::new() }
+    }
+
+    async fn backup(&self) -> Result<tokio::fs::File, ApiError> {
+        self.begun.notify_one();
+        self.finish.notified().await;
+        let file = tempfile::tempfile().unwrap();
+        Ok(tokio::fs::File::from_std(file))
+    }
+}
