@@ -90,11 +90,8 @@ impl Ready {
 
     /// How far it is.
     pub(crate) fn progress(&self) -> Progress {
-        let failed: Vec<String> = self
-            .current()
-            .filter(|replica| replica.state == ReplicaState::Failed)
-            .map(line)
-            .collect();
+        let failed: Vec<String> =
+            self.current().filter(|replica| is_hopeless(replica)).map(line).collect();
         if !failed.is_empty() {
             return Progress::Failed(failed);
         }
@@ -209,6 +206,18 @@ impl Gone {
     /// A line for each replica that is still there.
     pub(crate) fn missing(&self) -> Vec<String> {
         self.seen.values().map(line).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// Whether waiting longer is pointless: it ended for good, dies again and again, or the engine
+/// refuses the definition. The node goes on trying where that makes sense; a person has to look.
+fn is_hopeless(replica: &ReplicaStatus) -> bool {
+    match replica.state {
+        ReplicaState::Failed | ReplicaState::Backoff => true,
+        ReplicaState::DaemonFailure => {
+            replica.reason.as_ref().is_some_and(|reason| reason.code == "EngineRefused")
+        }
+        _ => false,
     }
 }
 

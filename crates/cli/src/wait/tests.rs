@@ -114,6 +114,19 @@ fn what_ran_to_its_end_is_done_and_what_failed_for_good_is_told() {
 }
 
 #[test]
+fn a_crash_loop_and_a_refused_definition_end_the_wait_but_a_failed_pull_does_not() {
+    let trouble = |state, code: &str| {
+        let mut status = status(1, 2, state);
+        status.reason = Some(Reason::new(code, "why"));
+        after([object(2, json!({})), event(WatchKind::Synced), replica(status)]).progress()
+    };
+    assert!(matches!(trouble(ReplicaState::Backoff, "CrashLoop"), Progress::Failed(_)));
+    assert!(matches!(trouble(ReplicaState::DaemonFailure, "EngineRefused"), Progress::Failed(_)));
+    let pull = trouble(ReplicaState::DaemonFailure, "ImagePullFailed");
+    assert_eq!(pull, Progress::Waiting);
+}
+
+#[test]
 fn a_failure_of_the_definition_before_does_not_count() {
     let ready = after([
         object(2, json!({})),
