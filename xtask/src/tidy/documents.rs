@@ -87,9 +87,17 @@ fn references(item: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// A text without what is between backticks: code has brackets too.
+fn prose(text: &str) -> String {
+    let without_blocks: String = text.split("```").step_by(2).collect();
+    let in_line = |line: &str| line.split('`').step_by(2).collect::<String>();
+    without_blocks.lines().map(|line| in_line(line) + "\n").collect()
+}
+
 /// Relative links whose file is not there.
 fn broken_links(name: &str, folder: &Path, text: &str) -> Vec<String> {
-    text.split("](")
+    prose(text)
+        .split("](")
         .skip(1)
         .filter_map(|after| after.split(')').next())
         .filter(|link| {
@@ -119,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_link_into_nothing_is_told() {
-        let text = "[a](Cargo.toml#x) [b](nothing.md) [c](https://example.org) [d](#here)";
+        let text = "[a](Cargo.toml#x) [b](nothing.md) [c](https://example.org) [d](#here) \
+            `[e](code)`\n```\n[f](block)\n```\n";
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         let found = broken_links("T.md", folder, text);
         assert_eq!(found, ["T.md: link to `nothing.md`, which does not exist"]);
