@@ -1,7 +1,5 @@
 //! Replicas that wait for others go on at once when those are ready.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::{Duration, Instant};
 
 use smr_integration::{Lab, Node};
