@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use smr_model::{Definition, Document, Issue, ObjectKey, Parsed, SourceName, parse, parse_value};
+use smr_model::{
+    Definition, Document, Issue, ObjectKey, Parsed, Severity, SourceName, parse, parse_value,
+};
 use smr_wire::{ErrorDetail, Warning};
 
-use crate::Error;
+use crate::{Error, templates};
 
 /// What a request says.
 #[derive(Debug)]
@@ -29,14 +31,33 @@ impl Documents {
     fn from_parsed(parsed: Parsed, source: &str) -> Result<Self, Error> {
         let mut mistakes: Vec<ErrorDetail> = parsed.errors().map(detail).collect();
         mistakes.extend(twice(&parsed.documents, source));
+        let mut warnings: Vec<Warning> =
+            parsed.warnings().map(|issue| Warning { message: issue.to_string() }).collect();
+        for document in &parsed.documents {
+            for mistake in templates::mistakes(&document.definition) {
+                let issue = Issue {
+                    severity: if mistake.is_error { Severity::Error } else { Severity::Warning },
+                    file: source.to_owned(),
+                    document: document.number,
+                    line: document.line,
+                    column: 1,
+                    path: mistake.path,
+                    message: mistake.message,
+                    hint: String::new(),
+                };
+                if mistake.is_error {
+                    mistakes.push(detail(&issue));
+                } else {
+                    warnings.push(Warning { message: issue.to_string() });
+                }
+            }
+        }
         if !mistakes.is_empty() {
             return Err(Error::Invalid { details: mistakes });
         }
         if parsed.documents.is_empty() {
             return Err(Error::NoDocuments);
         }
-        let warnings =
-            parsed.warnings().map(|issue| Warning { message: issue.to_string() }).collect();
         let definitions = parsed.documents.into_iter().map(|d| d.definition).collect();
         Ok(Self { definitions, warnings })
     }
@@ -49,7 +70,7 @@ impl Documents {
         for (index, definition) in definitions.iter().enumerate() {
             let key = definition.key();
             for problem in smr_model::validate(definition) {
-                if problem.severity == smr_model::Severity::Error {
+                if problem.severity == Severity::Error {
                     mistakes.push(ErrorDetail {
                         document: number(index + 1),
                         path: problem.path,
@@ -59,6 +80,19 @@ impl Documents {
                     });
                 } else {
                     warnings.push(Warning { message: format!("{key}: {problem}") });
+                }
+            }
+            for mistake in templates::mistakes(definition) {
+                let message = format!("`{key}`: {}", mistake.message);
+                if mistake.is_error {
+                    mistakes.push(ErrorDetail {
+                        document: number(index + 1),
+                        path: mistake.path,
+                        message,
+                        ..ErrorDetail::default()
+                    });
+                } else {
+                    warnings.push(Warning { message: format!("{}: {message}", mistake.path) });
                 }
             }
             if !seen.insert(key.clone()) {

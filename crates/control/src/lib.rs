@@ -28,6 +28,7 @@ mod replicas;
 mod report;
 mod selector;
 mod stream;
+mod templates;
 mod watch;
 
 pub use control::{Actor, Control, Options};

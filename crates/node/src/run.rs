@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use smr_agent::Agent;
+use smr_agent::{Agent, EngineStatus};
 use smr_config::Config;
 use smr_control::Control;
 use smr_engine::{ContainerEngine, DockerEngine, EngineInfo, Owner};
@@ -30,6 +30,8 @@ use crate::{
 
 /// Id of a node that names none: the first one of a cluster.
 pub(crate) const FIRST_NODE: u64 = 1;
+/// How long an engine that neither answers nor refuses keeps the node from being called ready.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(5);
 /// Threads: requests, consensus and planning never need many.
 const THREADS: usize = 4;
 
@@ -160,6 +162,11 @@ async fn serve(config: &Config, store: &Store) -> anyhow::Result<Parts> {
     if let Some(dir) = &config.bootstrap.manifests {
         tasks.push(tokio::spawn(manifests::run(dir.clone(), control, stopped)));
     }
+    // Until the engine was asked, statuses are those of the time before: nobody should take them
+    // for the present.
+    let mut asked = agent.engine_status();
+    let first_answer = asked.wait_for(|status| *status != EngineStatus::Unknown);
+    let _ = tokio::time::timeout(ENGINE_PATIENCE, first_answer).await;
     let addresses: Vec<String> = bound.iter().map(SocketAddr::to_string).collect();
     tracing::info!(node = %config.node.name, version = env!("CARGO_PKG_VERSION"),
         api = addresses.join(", "), "ready");
