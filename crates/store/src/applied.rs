@@ -21,6 +21,7 @@ use smr_state::{Applied as Outcome, Changes, DATA_END, DATA_START, Meta, View, V
 use crate::{
     Error,
     batch::{LogId, StoredMembership},
+    trust::Trust,
 };
 
 const MARKER: &[u8] = b"\xff/marker";
@@ -96,6 +97,9 @@ struct Inner {
 pub(crate) struct Applied {
     dir: PathBuf,
     cache_bytes: u64,
+    trust: Trust,
+    /// Held while entries are applied.
+    applying: Mutex<()>,
     inner: RwLock<Inner>,
     frozen: Mutex<Vec<Weak<Mutex<Images>>>>,
 }
@@ -117,11 +121,18 @@ pub(crate) struct Frozen {
 }
 
 impl Applied {
-    /// Opens the state in `dir`; a missing one is created empty.
+    /// Opens the state in `dir`; a missing one, or one that may have lost something, is created empty.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Fault> {
+        let trust = Trust::new(dir);
+        if !trust.is_deserved() {
+            remove(dir).map_err(sled::Error::Io)?;
+        }
+        trust.begin().map_err(sled::Error::Io)?;
         let db = open_sled(dir, cache_bytes)?;
         let head = read_head(&db)?;
         Ok(Self {
+            trust,
+            applying: Mutex::default(),
             dir: dir.to_owned(),
             cache_bytes,
             inner: RwLock::new(Inner { db: Some(db), head }),
@@ -148,13 +159,18 @@ impl Applied {
         read(&SledView(db)).map_err(|error| self.error(error))
     }
 
+    /// Keeps the state from being closed while entries are applied.
+    pub(crate) fn applying(&self) -> MutexGuard<'_, ()> {
+        lock(&self.applying)
+    }
+
     /// Computes changes; only the state machine calls this, so nothing moves under it.
     pub(crate) fn compute<T>(
         &self,
         compute: impl FnOnce(&SledView<'_>) -> Result<T, smr_state::Error<Fault>>,
     ) -> Result<T, Fault> {
         let db = self.read_lock().db.clone().ok_or(Fault::Closed)?;
-        compute(&SledView(&db)).map_err(fault)
+        compute(&SledView(&db)).map_err(fault).inspect_err(|fault| self.distrust(fault))
     }
 
     /// Writes the outcome of a run of commands and the marker in one batch.
@@ -171,7 +187,7 @@ impl Applied {
             }
         }
         batch.insert(MARKER, encode(&marker));
-        db.apply_batch(batch)?;
+        db.apply_batch(batch).map_err(Fault::from).inspect_err(|fault| self.distrust(fault))?;
         inner.head = Head { marker, meta: outcome.meta };
         Ok(())
     }
@@ -226,20 +242,33 @@ impl Applied {
         Ok(())
     }
 
+    /// After a fault of sled the next start builds the state anew.
+    fn distrust(&self, fault: &Fault) {
+        if !matches!(fault, Fault::Closed) {
+            self.trust.lose();
+        }
+    }
+
     /// Closes the files; later calls answer that the store is stopped.
     pub(crate) fn close(&self) {
+        let _applying = self.applying();
         let db = self.inner.write().unwrap_or_else(PoisonError::into_inner).db.take();
-        if let Some(db) = db
-            && let Err(error) = db.flush()
-        {
-            tracing::warn!(error = %error, "cannot flush the applied state, the next start replays more");
+        let Some(db) = db else { return };
+        let flushed = db.flush().map_err(io::Error::other);
+        drop(db);
+        if let Err(error) = flushed.and_then(|_| self.trust.end()) {
+            tracing::warn!(error = %error, "cannot sync the applied state, the next start may replay more");
         }
     }
 
     pub(crate) fn error(&self, error: smr_state::Error<Fault>) -> Error {
         match error {
             smr_state::Error::Refused(refusal) => refusal.into(),
-            other => Error::Storage { dir: self.dir.clone(), source: Arc::new(fault(other)) },
+            other => {
+                let fault = fault(other);
+                self.distrust(&fault);
+                Error::Storage { dir: self.dir.clone(), source: Arc::new(fault) }
+            }
         }
     }
 
@@ -333,6 +362,17 @@ pub(crate) fn move_aside(dir: &Path) -> io::Result<()> {
         std::fs::remove_dir_all(&aside)?;
     }
     std::fs::rename(dir, &aside)
+}
+
+fn remove(dir: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => {
+            tracing::info!(dir = %dir.display(), "the applied state was not closed before the system stopped and is rebuilt");
+            Ok(())
+        }
+    }
 }
 
 fn remove_aside(dir: &Path) {

@@ -8,7 +8,6 @@ use tokio::sync::Notify;
 use crate::{
     Options,
     batch::{StorageError, TypeConfig},
-    dir::DataDir,
     housekeeping::Housekeeping,
     hub::Hub,
     log_storage::LogStorage,
@@ -18,10 +17,8 @@ use crate::{
 
 struct Builder;
 
-impl StoreBuilder<TypeConfig, LogStorage, StateMachine, (DataDir, tempfile::TempDir)> for Builder {
-    async fn build(
-        &self,
-    ) -> Result<((DataDir, tempfile::TempDir), LogStorage, StateMachine), StorageError> {
+impl StoreBuilder<TypeConfig, LogStorage, StateMachine, tempfile::TempDir> for Builder {
+    async fn build(&self) -> Result<(tempfile::TempDir, LogStorage, StateMachine), StorageError> {
         let temporary = tempfile::tempdir().unwrap();
         let mut options = Options::new(temporary.path());
         options.segment_bytes = 64 * 1024;
@@ -32,8 +29,9 @@ impl StoreBuilder<TypeConfig, LogStorage, StateMachine, (DataDir, tempfile::Temp
             snapshots,
             hub: Arc::new(Hub::default()),
             leases: Arc::new(Notify::new()),
+            dir: Arc::clone(&dir),
         };
-        Ok(((dir, temporary), LogStorage(wal), state_machine))
+        Ok((temporary, LogStorage { wal, _dir: dir }, state_machine))
     }
 }
 

@@ -25,7 +25,7 @@ impl DataDir {
     /// Creates the directory when missing, locks it, and checks that it is ours to read.
     pub(crate) fn open(root: &Path, node_id: NodeId) -> Result<Self, OpenError> {
         let unwritable = |source| OpenError::Unwritable { dir: root.to_owned(), source };
-        create_dir(root).map_err(unwritable)?;
+        create_root(root).map_err(unwritable)?;
         let lock = create_file(&root.join("lock"), false).map_err(unwritable)?;
         if lock.try_lock_exclusive().is_err() {
             return Err(OpenError::Locked { dir: root.to_owned() });
@@ -98,6 +98,27 @@ pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Creates the data directory so that it outlives a loss of power, with the parents it needed.
+fn create_root(root: &Path) -> io::Result<()> {
+    let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let created: Vec<&Path> = root.ancestors().take_while(missing).collect();
+    create_dir(root)?;
+    for path in created {
+        match sync_dir(parent(path)) {
+            // A parent that may be entered but not read cannot be synced.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// The directory a path lies in.
+fn parent(path: &Path) -> &Path {
+    // A bare name has the empty path as its parent.
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Opens a file for reading and writing, created with mode 0600 when missing.
 pub(crate) fn create_file(path: &Path, truncate: bool) -> io::Result<File> {
     let file = OpenOptions::new()
@@ -121,7 +142,7 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
 /// Renames durably: the file must be synced already.
 pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
-    sync_dir(to.parent().unwrap_or(Path::new(".")))
+    sync_dir(parent(to))
 }
 
 /// Writes a whole file so that after a power loss it is there in full or not at all.
@@ -136,4 +157,16 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Whether an error means that the disk or the quota is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directory_of_a_bare_name_is_the_current_one() {
+        assert_eq!(parent(Path::new("name")), Path::new("."));
+        assert_eq!(parent(Path::new("a/name")), Path::new("a"));
+        assert_eq!(parent(Path::new("/name")), Path::new("/"));
+    }
 }

@@ -27,8 +27,17 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct QueueState {
     batches: VecDeque<WatchBatch>,
-    lagged: bool,
+    /// Revision of the first batch that was dropped.
+    lagged: Option<Revision>,
     closed: bool,
+}
+
+impl QueueState {
+    fn drop_all(&mut self, next: Revision) {
+        let first = self.batches.front().map_or(next, |batch| batch.revision);
+        self.lagged.get_or_insert(first);
+        self.batches.clear();
+    }
 }
 
 /// What a watch finds in its queue.
@@ -36,8 +45,10 @@ struct QueueState {
 pub(crate) enum Taken {
     Batch(WatchBatch),
     Empty,
-    /// Batches were dropped: go back to history.
-    Lagged,
+    /// Batches were dropped, none before this revision: go back to history.
+    Lagged {
+        from: Revision,
+    },
     Closed,
 }
 
@@ -46,8 +57,8 @@ impl Queue {
         let mut state = lock(&self.state);
         if state.closed {
             Taken::Closed
-        } else if state.lagged {
-            Taken::Lagged
+        } else if let Some(from) = state.lagged {
+            Taken::Lagged { from }
         } else {
             state.batches.pop_front().map_or(Taken::Empty, Taken::Batch)
         }
@@ -55,12 +66,11 @@ impl Queue {
 
     fn push(&self, batch: WatchBatch) {
         let mut state = lock(&self.state);
-        if state.lagged {
+        if state.lagged.is_some() {
             return;
         }
         if state.batches.len() == QUEUE_BATCHES {
-            state.batches.clear();
-            state.lagged = true;
+            state.drop_all(batch.revision);
         } else {
             state.batches.push_back(batch);
         }
@@ -68,10 +78,10 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    fn lag(&self) {
+    /// Drops everything; `next` is the first revision that was not handed to the queue.
+    fn lag(&self, next: Revision) {
         let mut state = lock(&self.state);
-        state.batches.clear();
-        state.lagged = true;
+        state.drop_all(next);
         drop(state);
         self.arrived.notify_one();
     }
@@ -151,9 +161,10 @@ impl Hub {
     /// The state was replaced as a whole: every watch goes back to history.
     pub(crate) fn reset(&self, revision: Revision) {
         let mut registry = lock(&self.0);
+        let next = registry.revision + 1;
         registry.revision = revision;
         for (_, queue) in registry.watches.values() {
-            queue.lag();
+            queue.lag(next);
         }
     }
 

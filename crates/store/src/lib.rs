@@ -28,6 +28,7 @@ mod state_machine;
 mod status;
 mod store;
 mod transport;
+mod trust;
 mod wal;
 mod watch;
 

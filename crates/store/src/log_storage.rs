@@ -10,12 +10,17 @@ use tokio::sync::oneshot;
 
 use crate::{
     batch::{Entry, LogId, StorageError, TypeConfig, Vote},
+    dir::DataDir,
     wal::Wal,
 };
 
 /// Cheap handle; openraft holds one for writing and hands others to its readers.
 #[derive(Debug, Clone)]
-pub(crate) struct LogStorage(pub(crate) Arc<Wal>);
+pub(crate) struct LogStorage {
+    pub(crate) wal: Arc<Wal>,
+    /// Keeps the directory locked for as long as anything may be written to it.
+    pub(crate) _dir: Arc<DataDir>,
+}
 
 impl LogStorage {
     /// Runs a log operation and waits until it is durable.
@@ -25,7 +30,7 @@ impl LogStorage {
     ) -> io::Result<()> {
         let (answer, durable) = oneshot::channel();
         start(
-            &self.0,
+            &self.wal,
             Box::new(move |result| {
                 let _ = answer.send(result);
             }),
@@ -39,7 +44,7 @@ impl RaftLogReader<TypeConfig> for LogStorage {
         &mut self,
         range: RB,
     ) -> Result<Vec<Entry>, StorageError> {
-        self.0.entries(range).map_err(|error| StorageIOError::read_logs(&error).into())
+        self.wal.entries(range).map_err(|error| StorageIOError::read_logs(&error).into())
     }
 }
 
@@ -47,7 +52,7 @@ impl RaftLogStorage<TypeConfig> for LogStorage {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError> {
-        let (last_purged_log_id, last_log_id) = self.0.ends();
+        let (last_purged_log_id, last_log_id) = self.wal.ends();
         Ok(LogState { last_purged_log_id, last_log_id })
     }
 
@@ -61,16 +66,16 @@ impl RaftLogStorage<TypeConfig> for LogStorage {
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
-        Ok(self.0.vote())
+        Ok(self.wal.vote())
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
-        self.0.set_committed(committed);
+        self.wal.set_committed(committed);
         Ok(())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
-        Ok(self.0.committed())
+        Ok(self.wal.committed())
     }
 
     async fn append<I>(
@@ -82,7 +87,7 @@ impl RaftLogStorage<TypeConfig> for LogStorage {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        self.0.append(entries, Box::new(move |result| callback.log_io_completed(result)));
+        self.wal.append(entries, Box::new(move |result| callback.log_io_completed(result)));
         Ok(())
     }
 

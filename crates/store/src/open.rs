@@ -13,7 +13,7 @@ use crate::{
 
 /// What is on disk, opened and consistent.
 pub(crate) struct Disk {
-    pub(crate) dir: DataDir,
+    pub(crate) dir: Arc<DataDir>,
     pub(crate) wal: Arc<Wal>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) applied: Arc<Applied>,
@@ -21,9 +21,15 @@ pub(crate) struct Disk {
 
 /// Opens everything; blocking.
 pub(crate) fn open_disk(options: &Options) -> Result<Disk, OpenError> {
-    let dir = DataDir::open(&options.dir, options.node_id)?;
-    let wal = Arc::new(Wal::open(&dir.wal(), options.segment_bytes)?);
+    let dir = Arc::new(DataDir::open(&options.dir, options.node_id)?);
     let snapshots = Arc::new(Snapshots::open(&dir.snapshots())?);
+    // The log is created first, so whoever has anything else had a log.
+    let used = dir.state().exists() || snapshots.current().is_some();
+    let missing = Wal::is_missing(&dir.wal());
+    if used && missing.map_err(|source| OpenError::Io { file: dir.wal(), source })? {
+        return Err(OpenError::Damaged { file: dir.wal(), offset: 0, what: "the log is missing" });
+    }
+    let wal = Arc::new(Wal::open(&dir.wal(), options.segment_bytes)?);
     let applied = Arc::new(open_applied(&dir.state(), options.cache_bytes)?);
     reconcile(&wal, &snapshots, &applied, &dir)?;
     Ok(Disk { dir, wal, snapshots, applied })
@@ -63,6 +69,14 @@ fn reconcile(
             file: dir.wal(),
             offset: 0,
             what: "log ends before entries that were applied",
+        });
+    }
+    let committed = wal.committed();
+    if index(last) < index(committed) && index(snapshot_end) < index(committed) {
+        return Err(OpenError::Damaged {
+            file: dir.wal(),
+            offset: 0,
+            what: "log ends before entries that were committed",
         });
     }
     if index(purged) > index(snapshot_end) && index(purged) > index(applied_end) {

@@ -40,10 +40,10 @@ impl Space {
     /// Refuses when the log has no allocated room for `bytes`, or the disk is nearly full.
     async fn check(&self, bytes: u64) -> Result<(), Error> {
         let full = || Error::DiskFull { dir: self.dir.clone() };
-        if fs2::available_space(&self.dir).is_ok_and(|free| free < self.min_free_bytes) {
+        if fs2::available_space(&self.dir).is_ok_and(|free| free < self.min_free_bytes + bytes) {
             return Err(full());
         }
-        if self.wal.has_room(bytes + ENTRY_OVERHEAD) {
+        if self.wal.has_room(bytes) {
             return Ok(());
         }
         let wal = Arc::clone(&self.wal);
@@ -57,17 +57,22 @@ pub(crate) async fn run(raft: Raft, space: Space, mut inbox: mpsc::Receiver<Prop
     let mut waiting: VecDeque<Proposal> = VecDeque::new();
     let mut arrived = Vec::with_capacity(BATCH_COMMANDS);
     let mut in_flight = FuturesUnordered::new();
+    let mut bytes_in_flight = 0;
     let mut open = true;
     while open || !waiting.is_empty() || !in_flight.is_empty() {
         while !waiting.is_empty() && in_flight.len() < IN_FLIGHT {
             let group = take_group(&mut waiting);
-            if let Some(sent) = propose(&raft, &space, group).await {
-                in_flight.push(sent);
+            if let Some((bytes, answered)) = propose(&raft, &space, group, bytes_in_flight).await {
+                bytes_in_flight += bytes;
+                in_flight.push(async move {
+                    answered.await;
+                    bytes
+                });
             }
         }
         tokio::select! {
             biased;
-            Some(()) = in_flight.next() => {}
+            Some(bytes) = in_flight.next() => bytes_in_flight -= bytes,
             count = inbox.recv_many(&mut arrived, BATCH_COMMANDS), if open && waiting.len() < BATCH_COMMANDS => {
                 open = count > 0;
                 waiting.extend(arrived.drain(..));
@@ -97,21 +102,24 @@ fn take_group(waiting: &mut VecDeque<Proposal>) -> Vec<Proposal> {
     group
 }
 
-/// Hands a group to openraft; the returned future answers the writers.
+/// Hands a group to openraft; returns its bytes of log, and a future that answers the writers.
 async fn propose(
     raft: &Raft,
     space: &Space,
     group: Vec<Proposal>,
-) -> Option<impl Future<Output = ()> + use<>> {
+    bytes_in_flight: u64,
+) -> Option<(u64, impl Future<Output = ()> + use<>)> {
     let (commands, answers): (Vec<_>, Vec<_>) =
         group.into_iter().map(|proposal| (proposal.command, proposal.answer)).unzip();
     let batch = Batch::new(&commands);
-    if let Err(error) = space.check(batch.len() as u64).await {
+    let bytes = batch.len() as u64 + ENTRY_OVERHEAD;
+    // What is on its way will take the same room.
+    if let Err(error) = space.check(bytes_in_flight + bytes).await {
         refuse(answers, &error);
         return None;
     }
     match raft.client_write_ff(batch).await {
-        Ok(result) => Some(async move {
+        Ok(result) => Some((bytes, async move {
             match result.await {
                 Ok(Ok(written)) => {
                     for (answer, result) in answers.into_iter().zip(written.data.0) {
@@ -128,7 +136,7 @@ async fn propose(
                     refuse(answers, &Error::Stopped);
                 }
             }
-        }),
+        })),
         Err(_) => {
             refuse(answers, &Error::Stopped);
             None

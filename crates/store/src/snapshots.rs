@@ -46,35 +46,62 @@ pub(crate) enum SnapshotFault {
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     dir: PathBuf,
-    current: Mutex<Option<(SnapshotMeta, PathBuf)>>,
+    current: Mutex<Current>,
     temporary: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    newest: Option<(SnapshotMeta, PathBuf)>,
+    /// Set when the directory is given up: a late writer must not touch it.
+    closed: bool,
 }
 
 impl Snapshots {
     /// Finds the newest snapshot and removes leftovers of interrupted writes.
     pub(crate) fn open(dir: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Io { file: dir.to_owned(), source };
-        let mut newest: Option<PathBuf> = None;
+        let mut found = Vec::new();
         for entry in fs::read_dir(dir).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("tmp") => fs::remove_file(&path).map_err(failed)?,
-                Some("snap") => newest = newest.max(Some(path)),
+                Some("snap") => found.push(path),
                 _ => {}
             }
         }
-        let current = newest
+        found.sort();
+        let newest = found
+            .pop()
             .map(|path| match read_header(&path) {
                 Ok(header) => Ok((header.meta, path)),
                 Err(fault) => Err(open_error(fault)),
             })
             .transpose()?;
-        Ok(Self { dir: dir.to_owned(), current: Mutex::new(current), temporary: AtomicU64::new(0) })
+        // A start that was cut short may have left a rename unsynced, or the one before the newest.
+        sync_dir(dir).map_err(failed)?;
+        for older in found {
+            fs::remove_file(&older).map_err(failed)?;
+        }
+        let current = Mutex::new(Current { newest, closed: false });
+        Ok(Self { dir: dir.to_owned(), current, temporary: AtomicU64::new(0) })
     }
 
     /// The newest snapshot.
     pub(crate) fn current(&self) -> Option<(SnapshotMeta, PathBuf)> {
-        self.lock().clone()
+        self.lock().newest.clone()
+    }
+
+    /// Opens the newest snapshot; it stays readable when a newer one replaces it.
+    pub(crate) fn open_current(&self) -> io::Result<Option<(SnapshotMeta, File)>> {
+        let current = self.lock();
+        let newest = current.newest.as_ref();
+        newest.map(|(meta, path)| Ok((meta.clone(), File::open(path)?))).transpose()
+    }
+
+    /// Waits for a change of the directory that is under way and allows no other.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
     }
 
     /// Path for a file that is being written.
@@ -84,7 +111,7 @@ impl Snapshots {
     }
 
     /// Writes a frozen view as the newest snapshot.
-    pub(crate) fn save(&self, frozen: &Frozen) -> Result<(SnapshotMeta, PathBuf), SnapshotFault> {
+    pub(crate) fn save(&self, frozen: &Frozen) -> Result<(), SnapshotFault> {
         let marker = &frozen.head.marker;
         let index = marker.last_applied.map_or(0, |id| id.index);
         let term = marker.last_applied.map_or(0, |id| id.leader_id.term);
@@ -100,11 +127,11 @@ impl Snapshots {
             let _ = fs::remove_file(&temporary);
         }
         result?;
-        let path = self.adopt(&meta, &temporary)?;
-        Ok((meta, path))
+        self.adopt(&meta, &temporary).map(|_| ())
     }
 
-    /// Makes a complete, synced file the newest snapshot.
+    /// Makes a complete, synced file the newest snapshot, unless a newer one was adopted meanwhile.
+    /// Returns the path of the newest.
     pub(crate) fn adopt(
         &self,
         meta: &SnapshotMeta,
@@ -113,18 +140,27 @@ impl Snapshots {
         let index = meta.last_log_id.map_or(0, |id| id.index);
         let term = meta.last_log_id.map_or(0, |id| id.leader_id.term);
         let path = self.dir.join(format!("{index:020}-{term:020}.snap"));
+        let mut current = self.lock();
+        let newer = match &current.newest {
+            Some((newest, path)) if newest.last_log_id > meta.last_log_id => Some(path.clone()),
+            _ => None,
+        };
+        if current.closed || newer.is_some() {
+            fs::remove_file(temporary)?;
+            return newer.ok_or(SnapshotFault::State(Fault::Closed));
+        }
         rename_durably(temporary, &path)?;
-        let old = self.lock().replace((meta.clone(), path.clone()));
+        let old = current.newest.replace((meta.clone(), path.clone()));
         if let Some((_, old)) = old
             && old != path
+            && let Err(error) = fs::remove_file(&old).and_then(|()| sync_dir(&self.dir))
         {
-            fs::remove_file(&old)?;
-            sync_dir(&self.dir)?;
+            tracing::warn!(error = %error, file = %old.display(), "cannot remove an old snapshot");
         }
         Ok(path)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<(SnapshotMeta, PathBuf)>> {
+    fn lock(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -207,3 +243,36 @@ fn write_file(path: &Path, header: &SnapshotHeader, frozen: &Frozen) -> Result<(
 
 /// The newest snapshots, shared between the state machine and its builders.
 pub(crate) type SharedSnapshots = Arc<Snapshots>;
+
+#[cfg(test)]
+mod tests {
+    use openraft::CommittedLeaderId;
+
+    use super::*;
+    use crate::batch::LogId;
+
+    fn meta(index: u64) -> SnapshotMeta {
+        let last_log_id = Some(LogId::new(CommittedLeaderId::new(1, 1), index));
+        SnapshotMeta { last_log_id, ..SnapshotMeta::default() }
+    }
+
+    #[test]
+    fn a_snapshot_that_was_overtaken_does_not_replace_the_newer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshots = Snapshots::open(dir.path()).unwrap();
+        let write = |text: &str| {
+            let path = snapshots.temporary();
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let newer = snapshots.adopt(&meta(9), &write("newer")).unwrap();
+        assert_eq!(snapshots.adopt(&meta(5), &write("older")).unwrap(), newer);
+        let names = || fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!((names(), fs::read_to_string(&newer).unwrap()), (1, "newer".to_owned()));
+        let newest = snapshots.adopt(&meta(12), &write("newest")).unwrap();
+        assert_eq!((names(), newest.exists()), (1, true));
+        snapshots.close();
+        assert!(snapshots.adopt(&meta(20), &write("late")).is_err());
+        assert_eq!((names(), newest.exists()), (1, true));
+    }
+}

@@ -1,6 +1,6 @@
 //! The applied state as openraft wants to see it.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{error::Error as _, io, path::PathBuf, sync::Arc};
 
 use openraft::{
     EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, StorageIOError,
@@ -16,9 +16,10 @@ use tokio::{
 use crate::{
     applied::{Applied, Fault, Frozen},
     batch::{Entry, LogId, Outcome, SnapshotMeta, StorageError, StoredMembership, TypeConfig},
+    dir::DataDir,
     housekeeping::Housekeeping,
     hub::Hub,
-    snapshots::{SharedSnapshots, SnapshotFault, load, verify},
+    snapshots::{SharedSnapshots, SnapshotFault, Snapshots, load, verify},
 };
 
 /// Applies committed entries: keyspace first, then watches.
@@ -29,6 +30,8 @@ pub(crate) struct StateMachine {
     /// Told when leases were granted, renewed or ended.
     pub(crate) leases: Arc<Notify>,
     pub(crate) house: Arc<Housekeeping>,
+    /// Keeps the directory locked for as long as anything may be written to it.
+    pub(crate) dir: Arc<DataDir>,
 }
 
 /// Why entries could not be applied.
@@ -43,6 +46,7 @@ enum ApplyFault {
 impl StateMachine {
     fn apply_entries(&self, entries: Vec<Entry>) -> Result<Vec<Outcome>, ApplyFault> {
         let state_fault = |source| ApplyFault::State { dir: self.applied.dir().to_owned(), source };
+        let _applying = self.applied.applying();
         let mut batches = Vec::with_capacity(entries.len());
         let mut marker = self.applied.head().marker;
         for entry in entries {
@@ -102,13 +106,19 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
         self.apply_entries(entries).map_err(|fault| {
-            tracing::error!(error = %fault, "cannot apply committed entries, the store stops");
+            if !matches!(fault, ApplyFault::State { source: Fault::Closed, .. }) {
+                tracing::error!(error = %fault, cause = ?fault.source(), "cannot apply committed entries, the store stops");
+            }
             StorageIOError::write_state_machine(&fault).into()
         })
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { frozen: Some(self.applied.freeze()), snapshots: Arc::clone(&self.snapshots) }
+        Builder {
+            frozen: Some(self.applied.freeze()),
+            snapshots: Arc::clone(&self.snapshots),
+            _dir: Arc::clone(&self.dir),
+        }
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<File>, StorageError> {
@@ -144,7 +154,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let wanted = meta.clone();
         let loaded = tokio::task::spawn_blocking(move || {
             // Checked in full before the old state is touched.
-            verify(&path)?;
+            if let Err(fault) = verify(&path) {
+                let _ = std::fs::remove_file(&path);
+                return Err(fault);
+            }
             let path = snapshots.adopt(&wanted, &path)?;
             load(&applied, &path)
         });
@@ -162,11 +175,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
-        let Some((meta, path)) = self.snapshots.current() else { return Ok(None) };
-        match File::open(&path).await {
-            Ok(file) => Ok(Some(Snapshot { meta, snapshot: Box::new(file) })),
-            Err(error) => Err(StorageIOError::read_snapshot(None, &error).into()),
-        }
+        open_newest(&self.snapshots)
     }
 }
 
@@ -174,6 +183,12 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 pub(crate) struct Builder {
     frozen: Option<Frozen>,
     snapshots: SharedSnapshots,
+    _dir: Arc<DataDir>,
+}
+
+fn open_newest(snapshots: &Snapshots) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
+    let opened = snapshots.open_current().map_err(|e| StorageIOError::read_snapshot(None, &e))?;
+    Ok(opened.map(|(meta, file)| Snapshot { meta, snapshot: Box::new(File::from_std(file)) }))
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Builder {
@@ -184,17 +199,18 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             Some(frozen) => snapshots.save(&frozen),
             None => Err(SnapshotFault::State(Fault::Closed)),
         });
-        let built = built.await.unwrap_or(Err(SnapshotFault::State(Fault::Panicked)));
-        let (meta, path) = built.unwrap_or_else(|fault| {
+        if let Err(fault) = built.await.unwrap_or(Err(SnapshotFault::State(Fault::Panicked)))
+            && !matches!(fault, SnapshotFault::State(Fault::Closed))
+        {
             // No reason to stop: the log simply stays longer, and the next attempt may succeed. To
             // openraft the answer "the old snapshot is still the newest" is a normal one.
-            tracing::warn!(error = %fault, "cannot write a snapshot, the log is kept");
-            let nothing = || (SnapshotMeta::default(), PathBuf::from("/dev/null"));
-            self.snapshots.current().unwrap_or_else(nothing)
-        });
-        match File::open(&path).await {
-            Ok(file) => Ok(Snapshot { meta, snapshot: Box::new(file) }),
-            Err(error) => Err(StorageIOError::read_snapshot(None, &error).into()),
+            tracing::warn!(error = %fault, cause = ?fault.source(), "cannot write a snapshot, the log is kept");
         }
+        if let Some(snapshot) = open_newest(&self.snapshots)? {
+            return Ok(snapshot);
+        }
+        let empty = std::fs::File::open("/dev/null");
+        let file = empty.map_err(|error| StorageIOError::read_snapshot(None, &error))?;
+        Ok(Snapshot { meta: SnapshotMeta::default(), snapshot: Box::new(File::from_std(file)) })
     }
 }

@@ -33,4 +33,6 @@ pub struct StoreStatus {
     pub learners: Vec<NodeId>,
     /// Watches that are open.
     pub watches: usize,
+    /// Why consensus stopped, if it did: a fault of the disk, or a shutdown.
+    pub fault: Option<String>,
 }

@@ -31,6 +31,7 @@ use crate::{
     log_storage::LogStorage,
     open::{Disk, open_disk},
     proposer::{self, Proposal, Space},
+    snapshots::SharedSnapshots,
     state_machine::StateMachine,
     transport::{self, Network},
     wal::Wal,
@@ -46,9 +47,10 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     node_id: NodeId,
     raft: Raft,
-    dir: DataDir,
+    dir: Arc<DataDir>,
     wal: Arc<Wal>,
     applied: Arc<Applied>,
+    snapshots: SharedSnapshots,
     hub: Arc<Hub>,
     proposals: mpsc::Sender<Proposal>,
     /// Ends its tasks when the last handle is dropped.
@@ -218,6 +220,7 @@ impl Store {
             voters: membership.voter_ids().collect(),
             learners: membership.learner_ids().collect(),
             watches: self.0.hub.len(),
+            fault: metrics.running_state.err().map(|fault| fault.to_string()),
         }
     }
 
@@ -255,6 +258,8 @@ impl Store {
         self.0.hub.close();
         let inner = Arc::clone(&self.0);
         let closed = tokio::task::spawn_blocking(move || {
+            // A snapshot may be on its way in a thread of its own.
+            inner.snapshots.close();
             inner.wal.close();
             inner.applied.close();
             inner.dir.unlock();
@@ -286,16 +291,17 @@ impl Store {
         let house = Arc::new(Housekeeping::new(options, &wal, &snapshots));
         let state_machine = StateMachine {
             applied: Arc::clone(&applied),
-            snapshots,
+            snapshots: Arc::clone(&snapshots),
             hub: Arc::clone(&hub),
             leases: Arc::clone(&lease_changes),
             house: Arc::clone(&house),
+            dir: Arc::clone(&dir),
         };
         let raft = Raft::new(
             options.node_id,
             Arc::new(config.validate()?),
             Network(Arc::clone(&options.transport)),
-            LogStorage(Arc::clone(&wal)),
+            LogStorage { wal: Arc::clone(&wal), _dir: Arc::clone(&dir) },
             state_machine,
         )
         .await?;
@@ -325,6 +331,7 @@ impl Store {
             dir,
             wal,
             applied,
+            snapshots,
             hub,
             proposals,
             tasks: Mutex::new(tasks),

@@ -81,7 +81,7 @@ impl Wal {
         let (segment, max_index) = match recovered.current {
             Some(current) => current,
             None => {
-                let header = Header { sequence: 1, salt: salt() };
+                let header = Header { sequence: 1, salt: salt(), previous_end: 0 };
                 let mut first = vec![0; FRAME_HEADER_BYTES];
                 push_state(&mut first, &recovered.index);
                 frame::seal_frame(&mut first, header.salt, HEADER_BYTES);
@@ -104,6 +104,7 @@ impl Wal {
             closed: VecDeque::from(recovered.closed),
             spare: Arc::clone(&spare),
             jobs: jobs.clone(),
+            marked: None,
             broken: false,
         };
         let (requests, inbox) = mpsc::channel();
@@ -212,6 +213,11 @@ impl Wal {
         Ok(entries)
     }
 
+    /// Whether the directory holds no log at all.
+    pub(crate) fn is_missing(dir: &Path) -> io::Result<bool> {
+        segment::list_segments(dir).map(|files| files.is_empty())
+    }
+
     /// Checks that `bytes` of entries fit into space that is allocated already.
     pub(crate) fn has_room(&self, bytes: u64) -> bool {
         self.shared.counters.room.load(Ordering::Acquire) > bytes || self.spare.is_ready()
@@ -241,9 +247,9 @@ impl Wal {
     pub(crate) fn close(&self) {
         drop(self.requests.lock().unwrap_or_else(PoisonError::into_inner).take());
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
+        // Held while joining, so that whoever closes second waits as well.
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
             let _ = thread.join();
         }
     }

@@ -65,7 +65,11 @@ impl Watch {
 
     /// First revision this watch has not handed out yet: where to resume after a break.
     pub fn next_revision(&self) -> Revision {
-        self.next
+        match &self.mode {
+            // What was read from history is not handed out yet.
+            Mode::Replay(ready) => ready.front().map_or(self.next, |batch| batch.revision),
+            Mode::Live(..) | Mode::Ended => self.next,
+        }
     }
 
     /// The next changes. `None` once the store is shut down; after an error the watch is over.
@@ -98,8 +102,10 @@ impl Watch {
                         return Some(Ok(batch));
                     }
                     Taken::Empty => queue.arrived.notified().await,
-                    Taken::Lagged => {
+                    Taken::Lagged { from } => {
                         self.hub.unregister(*id);
+                        // Nothing before it was for this watch: history older than that may be gone.
+                        self.next = self.next.max(from);
                         self.mode = Mode::Replay(VecDeque::new());
                     }
                     Taken::Closed => {

@@ -37,6 +37,14 @@ fn flip(file: &Path, needle: &[u8]) -> u64 {
     at as u64
 }
 
+/// Makes the frame with `needle` and what follows look like an append that a loss of power cut.
+fn tear(file: &Path, needle: &[u8]) {
+    let mut bytes = fs::read(file).unwrap();
+    let at = find(&bytes, needle);
+    bytes[at..].fill(0);
+    fs::write(file, bytes).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_torn_end_of_the_log_is_dropped_and_everything_before_is_kept() {
     let dir = tempfile::tempdir().unwrap();
@@ -44,7 +52,7 @@ async fn a_torn_end_of_the_log_is_dropped_and_everything_before_is_kept() {
     // The last frame was never acknowledged in this story: its append was cut by a power loss. The
     // applied state is older then too, because entries are applied after they are durable.
     let log = log_file(dir.path());
-    flip(&log, b"value number 19");
+    tear(&log, b"value number 19");
     fs::remove_dir_all(dir.path().join("state")).unwrap();
     let store = Store::open(Options::new(dir.path())).await.unwrap();
     assert!(store.get("/k18").unwrap().is_some());
@@ -82,12 +90,131 @@ async fn a_flipped_bit_in_the_middle_of_the_log_is_named_with_file_and_offset() 
 async fn a_log_that_lost_its_end_is_told_from_a_torn_one_by_the_applied_state() {
     let dir = tempfile::tempdir().unwrap();
     written(dir.path(), 20).await.shutdown().await;
-    flip(&log_file(dir.path()), b"value number 19");
+    tear(&log_file(dir.path()), b"value number 19");
     let error = Store::open(Options::new(dir.path())).await.unwrap_err();
     assert!(
         matches!(error, OpenError::Damaged { what, .. } if what.contains("applied")),
         "{error}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_of_the_last_record_is_not_taken_for_a_torn_append() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), 20).await.shutdown().await;
+    let at = flip(&log_file(dir.path()), b"value number 19");
+    fs::remove_dir_all(dir.path().join("state")).unwrap();
+    fs::create_dir(dir.path().join("state")).unwrap();
+    let error = Store::open(Options::new(dir.path())).await.unwrap_err();
+    let OpenError::Damaged { offset, .. } = error else { panic!("{error:?}") };
+    assert!(offset < at && at - offset < 200, "frame at {offset}, flipped at {at}");
+}
+
+/// A store whose log went through several files and was cut behind a snapshot.
+async fn rolled(dir: &Path) -> (Options, Vec<PathBuf>) {
+    let mut options = Options::new(dir);
+    options.segment_bytes = 16 * 1024;
+    options.keep_entries = 30;
+    let store = Store::open(options.clone()).await.unwrap();
+    for i in 0..100 {
+        store.put(format!("/k{i}"), vec![b'x'; 1000]).await.unwrap();
+        if i == 50 {
+            store.snapshot().await.unwrap();
+        }
+    }
+    store.shutdown().await;
+    let mut files: Vec<_> = fs::read_dir(dir.join("wal"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wal"))
+        .collect();
+    files.sort();
+    assert!(files.len() > 3, "{files:?}");
+    (options, files)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_file_that_is_missing_or_lost_its_end_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (options, files) = rolled(dir.path()).await;
+    // The applied state knows nothing, so the log itself has to tell.
+    let forget = || {
+        let _ = fs::remove_dir_all(dir.path().join("state"));
+    };
+    for (place, file) in files.iter().enumerate() {
+        let bytes = fs::read(file).unwrap();
+        let newest = place + 1 == files.len();
+        if !newest {
+            forget();
+            fs::remove_file(file).unwrap();
+            let error = Store::open(options.clone()).await.unwrap_err();
+            assert!(matches!(error, OpenError::Damaged { .. }), "missing {place}: {error}");
+
+            forget();
+            let mut cut = bytes.clone();
+            let end = cut.iter().rposition(|byte| *byte != 0).unwrap();
+            cut[end - 1100..].fill(0);
+            fs::write(file, cut).unwrap();
+            let error = Store::open(options.clone()).await.unwrap_err();
+            assert!(matches!(error, OpenError::Damaged { .. }), "cut {place}: {error}");
+        }
+        forget();
+        let mut headless = bytes.clone();
+        headless[70] ^= 1;
+        for byte in &mut headless[200..] {
+            *byte = 0;
+        }
+        fs::write(file, headless).unwrap();
+        let error = Store::open(options.clone()).await.unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "first record {place}: {error}");
+        fs::write(file, bytes).unwrap();
+    }
+    forget();
+    let store = Store::open(options.clone()).await.unwrap();
+    assert_eq!(store.list("/k").unwrap().count, 100);
+    store.shutdown().await;
+
+    fs::remove_dir_all(dir.path().join("wal")).unwrap();
+    let error = Store::open(options).await.unwrap_err().to_string();
+    assert!(error.contains("the log is missing"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_applied_state_that_a_power_loss_may_have_hurt_is_rebuilt() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), 20).await.shutdown().await;
+    let note = dir.path().join("state.note");
+    assert_eq!(fs::read_to_string(&note).unwrap(), "clean\n");
+    let canary = dir.path().join("state/canary");
+    for (text, kept) in [("clean\n", true), ("open another-run-of-the-system\n", false)] {
+        fs::write(&canary, "").unwrap();
+        fs::write(&note, text).unwrap();
+        let store = Store::open(Options::new(dir.path())).await.unwrap();
+        assert_eq!(canary.exists(), kept, "{text}");
+        assert_eq!(store.list("/k").unwrap().count, 20);
+        store.shutdown().await;
+    }
+}
+
+/// A value full of what looks like the beginning of a frame must not mislead a start or slow it down.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_look_like_frames_are_only_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = written(dir.path(), 3).await;
+    let fake = b"fRm\x02\x00\x00\x10\x00".repeat(128 * 1024);
+    store.put("/fake", fake.clone()).await.unwrap();
+    store.shutdown().await;
+    tear(&log_file(dir.path()), b"/fake");
+    let mut bytes = fs::read(log_file(dir.path())).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + fake.len()].copy_from_slice(&fake);
+    fs::write(log_file(dir.path()), bytes).unwrap();
+    fs::remove_dir_all(dir.path().join("state")).unwrap();
+    let begin = std::time::Instant::now();
+    let store = Store::open(Options::new(dir.path())).await.unwrap();
+    assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
+    assert_eq!(store.list("/").unwrap().count, 3);
+    store.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,6 +106,59 @@ async fn a_slow_watch_never_blocks_writers_and_misses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watch_tells_where_to_resume_while_it_still_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(&dir)).await.unwrap();
+    for i in 0..5 {
+        store.put("/a", format!("{i}")).await.unwrap();
+    }
+    let mut watch = store.watch(KeyRange::All, Some(2)).unwrap();
+    for revision in 2..=6 {
+        assert_eq!(watch.next_revision(), revision);
+        assert_eq!(watch.next().await.unwrap().unwrap().revision, revision);
+    }
+    assert_eq!(watch.next_revision(), 7);
+    store.shutdown().await;
+}
+
+/// Nothing happened in its range for so long that history is gone; then too much at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_watch_outlives_compaction_and_a_burst() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(&dir)).await.unwrap();
+    let mut watch = store.watch(KeyRange::prefix("/quiet/"), None).unwrap();
+    for i in 0..20 {
+        store.put(format!("/other/{i}"), "x").await.unwrap();
+    }
+    store.compact(20).await.unwrap();
+    let first = store.revision() + 1;
+    for i in 0..400 {
+        store.put(format!("/quiet/{i}"), "x").await.unwrap();
+    }
+    for revision in first..first + 400 {
+        assert_eq!(watch.next().await.unwrap().unwrap().revision, revision);
+    }
+    store.shutdown().await;
+}
+
+/// A store whose handles are gone may still be finishing; nobody else may write meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_dropped_without_shutdown_frees_its_directory_only_when_it_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 1..=20 {
+        let store = loop {
+            match Store::open(options(&dir)).await {
+                Ok(store) => break store,
+                Err(smr_store::OpenError::Locked { .. }) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+        store.put(format!("/k{round}"), "v").await.unwrap();
+        assert_eq!(store.list("/k").unwrap().count, round);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn watches_of_compacted_history_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(options(&dir)).await.unwrap();

@@ -1,12 +1,19 @@
 //! Frames and records: the bytes of a log file.
 //!
 //! A file is a header and then frames. A frame is what one append batch wrote and one `fdatasync`
-//! made durable: magic, payload length, checksum, payload. The checksum also covers the file's salt and
-//! the frame's offset, so bytes left from an earlier use of the file never look like a frame.
+//! made durable: magic, payload length, checksum of the head, checksum of the payload, payload. Both
+//! checksums also cover the file's salt and the frame's offset, so bytes left from an earlier use of
+//! the file, or bytes inside a value, never look like a frame.
 //!
 //! Frame `n + 1` is written only after frame `n` is durable. So a broken frame with no whole frame
 //! after it is the torn end of an append that was never acknowledged, and a broken frame before a
-//! whole one is damage.
+//! whole one is damage. For the last frame an empty frame behind it says the same: the log thread
+//! writes one whenever it has nothing to do (not synced; the next frame overwrites it) and, synced,
+//! when the log is closed. And a file tells in its header where the frames of the one before it end.
+//!
+//! What cannot be told from a torn append: damage that takes both the last frame and the empty one
+//! behind it, or damage of the last frame in a loss of power within the seconds the kernel took to
+//! write the empty one. The applied state, where it got that far, still notices.
 
 use openraft::{CommittedLeaderId, LeaderId};
 
@@ -17,13 +24,13 @@ pub(crate) const WAL_VERSION: u32 = 1;
 /// Bytes of a file header.
 pub(crate) const HEADER_BYTES: u64 = 64;
 /// Bytes in front of a frame's payload.
-pub(crate) const FRAME_HEADER_BYTES: usize = 12;
+pub(crate) const FRAME_HEADER_BYTES: usize = 16;
 /// Bytes in front of a record's body.
 pub(crate) const RECORD_HEADER_BYTES: usize = 5;
 
 const FILE_MAGIC: &[u8; 8] = b"smrwal\r\n";
 /// First bytes of a frame.
-pub(crate) const FRAME_MAGIC: &[u8; 4] = b"fRm\x01";
+pub(crate) const FRAME_MAGIC: &[u8; 4] = b"fRm\x02";
 
 /// One thing the log remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,13 +116,16 @@ pub(crate) fn seal_frame(frame: &mut [u8], salt: u64, offset: u64) {
     let length = payload.len() as u32;
     head[..4].copy_from_slice(FRAME_MAGIC);
     head[4..8].copy_from_slice(&length.to_le_bytes());
-    head[8..].copy_from_slice(&frame_checksum(salt, offset, payload).to_le_bytes());
+    head[8..12].copy_from_slice(&checksum(salt, offset, length, &[]).to_le_bytes());
+    head[12..].copy_from_slice(&frame_checksum(salt, offset, payload).to_le_bytes());
 }
 
-/// Payload length and checksum, if a frame may begin with these bytes.
-pub(crate) fn frame_head(head: &[u8]) -> Option<(u32, u32)> {
-    let found = head.get(..4)? == FRAME_MAGIC;
-    Some((read_u32(head, 4)?, read_u32(head, 8)?)).filter(|_| found)
+/// Payload length and checksum, if a frame of the file with `salt` has this head at `offset`.
+pub(crate) fn frame_head(head: &[u8], salt: u64, offset: u64) -> Option<(u32, u32)> {
+    let length = read_u32(head, 4)?;
+    let whole =
+        head.get(..4)? == FRAME_MAGIC && read_u32(head, 8)? == checksum(salt, offset, length, &[]);
+    Some((length, read_u32(head, 12)?)).filter(|_| whole)
 }
 
 /// What a file says about itself.
@@ -125,6 +135,8 @@ pub(crate) struct Header {
     pub(crate) sequence: u64,
     /// Random number of this use of the file.
     pub(crate) salt: u64,
+    /// Where the frames of the file before this one end; 0 for the first file.
+    pub(crate) previous_end: u64,
 }
 
 /// Why a header is not usable.
@@ -140,6 +152,7 @@ pub(crate) fn header_bytes(header: Header) -> [u8; HEADER_BYTES as usize] {
     bytes[8..12].copy_from_slice(&WAL_VERSION.to_le_bytes());
     bytes[16..24].copy_from_slice(&header.sequence.to_le_bytes());
     bytes[24..32].copy_from_slice(&header.salt.to_le_bytes());
+    bytes[32..40].copy_from_slice(&header.previous_end.to_le_bytes());
     let sum = crc32fast::hash(&bytes[..60]);
     bytes[60..].copy_from_slice(&sum.to_le_bytes());
     bytes
@@ -155,7 +168,7 @@ pub(crate) fn read_header(file: &[u8]) -> Result<Header, HeaderFault> {
         return Err(HeaderFault::Newer(version));
     }
     let number = |at| read_u64(bytes, at).ok_or(HeaderFault::Damaged);
-    Ok(Header { sequence: number(16)?, salt: number(24)? })
+    Ok(Header { sequence: number(16)?, salt: number(24)?, previous_end: number(32)? })
 }
 
 /// Encodes the part of an entry that its identity does not say.
@@ -169,10 +182,14 @@ pub(crate) fn decode_entry(log_id: LogId, body: &[u8]) -> Option<Entry> {
 
 /// Checksum of the frame with this payload at `offset` of the file with `salt`.
 pub(crate) fn frame_checksum(salt: u64, offset: u64, payload: &[u8]) -> u32 {
+    checksum(salt, offset, payload.len() as u32, payload)
+}
+
+fn checksum(salt: u64, offset: u64, length: u32, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&salt.to_le_bytes());
     hasher.update(&offset.to_le_bytes());
-    hasher.update(&(payload.len() as u32).to_le_bytes());
+    hasher.update(&length.to_le_bytes());
     hasher.update(payload);
     hasher.finalize()
 }
@@ -219,7 +236,9 @@ mod tests {
             places.push(push_record(&mut file, record) - FRAME_HEADER_BYTES);
         }
         seal_frame(&mut file, 42, 0);
-        let (length, checksum) = frame_head(&file).unwrap();
+        let (length, checksum) = frame_head(&file, 42, 0).unwrap();
+        assert_eq!(frame_head(&file, 43, 0), None, "head of another use");
+        assert_eq!(frame_head(&file, 42, 1), None, "head of another place");
         let payload = &file[FRAME_HEADER_BYTES..];
         assert_eq!(length as usize, payload.len());
         assert_eq!(checksum, frame_checksum(42, 0, payload));
@@ -233,7 +252,7 @@ mod tests {
 
     #[test]
     fn headers_round_trip_and_newer_ones_are_named() {
-        let header = Header { sequence: 3, salt: 99 };
+        let header = Header { sequence: 3, salt: 99, previous_end: 640 };
         let mut bytes = header_bytes(header);
         assert_eq!(read_header(&bytes), Ok(header));
         bytes[17] ^= 1;

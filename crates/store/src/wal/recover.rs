@@ -15,7 +15,7 @@ use super::{
     index::{Index, Place},
     segment::{Segment, list_segments},
 };
-use crate::OpenError;
+use crate::{OpenError, dir::sync_dir};
 
 /// A file that is not appended to any more.
 #[derive(Debug, Clone)]
@@ -43,6 +43,7 @@ pub(crate) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
     let mut recovered = Recovered { index: Index::default(), closed: Vec::new(), current: None };
     let count = files.len();
     let first = files.first().map_or(0, |(sequence, _)| *sequence);
+    let mut before: Option<Replayed> = None;
     for (position, (sequence, path)) in files.into_iter().enumerate() {
         let expected = first + position as u64;
         if sequence != expected {
@@ -50,29 +51,71 @@ pub(crate) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
             return Err(OpenError::Damaged { file, offset: 0, what: "log file is missing" });
         }
         let reader = LogReader::open(&path).map_err(io_error(&path))?;
-        let (header, end, max_index) =
-            read_segment(&path, sequence, &reader, &mut recovered.index)?;
+        let replayed = read_segment(&path, sequence, &reader, &mut recovered.index)?;
+        if let Some(before) = &before {
+            let end = replayed.header.previous_end;
+            if end < before.entries_end || end > before.end {
+                let file = super::segment::segment_path(dir, sequence - 1);
+                return Err(OpenError::Damaged {
+                    file,
+                    offset: before.end,
+                    what: "records are missing that the next log file continues",
+                });
+            }
+        }
+        let Replayed { header, end, max_index, .. } = replayed;
         if position + 1 < count {
             recovered.closed.push(Closed { sequence, max_index });
         } else {
             let file: File =
                 OpenOptions::new().read(true).write(true).open(&path).map_err(io_error(&path))?;
-            // What was read may be in the page cache only; from here on it counts as durable.
-            file.sync_data().map_err(io_error(&path))?;
+            // What was read may be in the page cache only, and even be marked as written there after
+            // a sync that failed. Written again and synced, it is what it will count as: durable.
+            rewrite(&file, replayed.last_frame, end).map_err(io_error(&path))?;
             let size = reader.size;
             recovered.current = Some((Segment { file, header, offset: end, size }, max_index));
         }
+        before = Some(replayed);
     }
+    let start = recovered.index.purged.map_or(0, |id| id.index + 1);
+    if recovered.index.first_index().is_some_and(|found| found != start) {
+        let file = super::segment::segment_path(dir, first);
+        let what = "log entries before the first one here are missing";
+        return Err(OpenError::Damaged { file, offset: 0, what });
+    }
+    // The same for names: a start that was cut short may have left a rename unsynced.
+    sync_dir(dir).map_err(io_error(dir))?;
     Ok(recovered)
 }
 
-/// Replays one file; returns header, end of the last whole frame, newest entry.
+/// Writes the bytes of the last frame once more and syncs.
+fn rewrite(file: &File, start: u64, end: u64) -> io::Result<()> {
+    let mut bytes = vec![0; (end - start) as usize];
+    file.read_exact_at(&mut bytes, start)?;
+    file.write_all_at(&bytes, start)?;
+    file.sync_data()
+}
+
+/// What one file was found to be.
+struct Replayed {
+    header: Header,
+    /// Start of the last whole frame.
+    last_frame: u64,
+    /// End of the last whole frame with records in it.
+    entries_end: u64,
+    /// End of the last whole frame.
+    end: u64,
+    /// Newest entry.
+    max_index: Option<u64>,
+}
+
+/// Replays one file.
 fn read_segment(
     path: &Path,
     sequence: u64,
     reader: &LogReader,
     index: &mut Index,
-) -> Result<(Header, u64, Option<u64>), OpenError> {
+) -> Result<Replayed, OpenError> {
     let damaged = |offset: u64, what| OpenError::Damaged { file: path.to_owned(), offset, what };
     let failed = |source| OpenError::Io { file: path.to_owned(), source };
     let mut buffer = Vec::new();
@@ -87,6 +130,7 @@ fn read_segment(
         return Err(damaged(16, "file was renamed"));
     }
     let mut at = HEADER_BYTES;
+    let (mut last_frame, mut entries_end) = (at, at);
     let mut max_index = None;
     while reader.frame(header.salt, at, &mut buffer).map_err(failed)? {
         let start = at + FRAME_HEADER_BYTES as u64;
@@ -116,12 +160,20 @@ fn read_segment(
                 Record::Committed(id) => index.committed = index.committed.max(Some(id)),
             }
         }
+        last_frame = at;
         at = start + buffer.len() as u64;
+        if !buffer.is_empty() {
+            entries_end = at;
+        }
     }
     if reader.has_frame_after(header.salt, at).map_err(failed)? {
         return Err(damaged(at, "checksum does not match and later records are whole"));
     }
-    Ok((header, at, max_index))
+    if at == HEADER_BYTES {
+        // A file gets its name only after its first frame is durable.
+        return Err(damaged(at, "checksum of the first record does not match"));
+    }
+    Ok(Replayed { header, last_frame, entries_end, end: at, max_index })
 }
 
 /// Reads a log file in small pieces: a start must not need the memory of whole files.
@@ -150,7 +202,7 @@ impl LogReader {
     /// Reads the payload of the frame at `at`; `false` if no whole one is there.
     fn frame(&self, salt: u64, at: u64, payload: &mut Vec<u8>) -> io::Result<bool> {
         self.read(at, FRAME_HEADER_BYTES, payload)?;
-        let Some((length, checksum)) = frame_head(payload) else { return Ok(false) };
+        let Some((length, checksum)) = frame_head(payload, salt, at) else { return Ok(false) };
         let start = at + FRAME_HEADER_BYTES as u64;
         if start + u64::from(length) > self.size {
             return Ok(false);
@@ -167,7 +219,7 @@ impl LogReader {
             self.read(at, SEARCH_BYTES, &mut piece)?;
             let starts = piece.windows(FRAME_MAGIC.len()).enumerate();
             for (offset, _) in starts.filter(|(_, bytes)| bytes == FRAME_MAGIC) {
-                if self.frame(salt, at + offset as u64, &mut payload)? && !payload.is_empty() {
+                if self.frame(salt, at + offset as u64, &mut payload)? {
                     return Ok(true);
                 }
             }

@@ -1,8 +1,9 @@
 //! Allocates the next log file ahead of need, on its own thread.
 
 use std::{
+    collections::VecDeque,
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread::JoinHandle,
 };
@@ -50,11 +51,13 @@ impl Spare {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let worker = Arc::clone(&spare);
         let thread = std::thread::Builder::new().name("smr-wal-spare".into()).spawn(move || {
+            let mut retired = VecDeque::new();
             for job in inbox {
                 match job {
                     Job::Prepare => worker.prepare(),
-                    Job::Retire(sequence) => worker.retire(sequence),
+                    Job::Retire(sequence) => retired.push_back(sequence),
                 }
+                worker.retire(&mut retired);
             }
         })?;
         Ok((spare, jobs, thread))
@@ -110,26 +113,69 @@ impl Spare {
         self.changed.notify_all();
     }
 
-    fn retire(&self, sequence: u64) {
-        let path = segment_path(&self.dir, sequence);
-        let reusable =
-            !self.is_ready() && fs::metadata(&path).is_ok_and(|meta| meta.len() == self.size);
-        let result = if reusable {
-            // The salt of its next use makes the old content meaningless.
-            let spare = self.free_path();
-            fs::rename(&path, &spare)
-                .and_then(|()| crate::dir::create_file(&spare, false))
-                .map(|file| self.lock().ready = Some(Allocated { path: spare, file }))
-        } else {
-            fs::remove_file(&path)
-        };
-        if let Err(error) = result.and_then(|()| sync_dir(&self.dir)) {
-            tracing::warn!(error = %error, file = %path.display(), "cannot retire a log file");
+    /// Gives up log files, oldest first. What fails is tried again later and blocks the rest: a gap
+    /// between files would look like a lost one.
+    fn retire(&self, retired: &mut VecDeque<u64>) {
+        while let Some(&sequence) = retired.front() {
+            let path = segment_path(&self.dir, sequence);
+            if let Err(error) = self.retire_one(&path) {
+                tracing::warn!(error = %error, file = %path.display(), "cannot retire a log file, will try again");
+                return;
+            }
+            retired.pop_front();
         }
+    }
+
+    fn retire_one(&self, path: &Path) -> io::Result<()> {
+        let reusable =
+            !self.is_ready() && fs::metadata(path).is_ok_and(|meta| meta.len() == self.size);
+        if !reusable {
+            match fs::remove_file(path) {
+                // An earlier attempt got this far.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+            return sync_dir(&self.dir);
+        }
+        let spare = self.free_path();
+        fs::rename(path, &spare)?;
+        // Before anything is written to it: after a loss of power its old name must not be back with
+        // new content.
+        sync_dir(&self.dir)?;
+        // The salt of its next use makes the old content meaningless.
+        let file = crate::dir::create_file(&spare, false)?;
+        self.lock().ready = Some(Allocated { path: spare, file });
         self.changed.notify_all();
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_given_up_in_order_even_when_one_resists() {
+        let dir = tempfile::tempdir().unwrap();
+        let spare = Spare {
+            dir: dir.path().to_owned(),
+            size: 1 << 20,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        let path = |sequence| segment_path(dir.path(), sequence);
+        // Removing a directory like a file fails.
+        fs::create_dir(path(1)).unwrap();
+        fs::write(path(2), "").unwrap();
+        let mut retired = VecDeque::from([1, 2]);
+        spare.retire(&mut retired);
+        assert!(retired.len() == 2 && path(2).exists(), "no gap");
+        fs::remove_dir(path(1)).unwrap();
+        spare.retire(&mut retired);
+        assert!(retired.is_empty() && !path(2).exists());
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct Writer {
     pub(crate) closed: VecDeque<Closed>,
     pub(crate) spare: Arc<Spare>,
     pub(crate) jobs: mpsc::Sender<Job>,
+    /// Offset of the empty frame that says that everything before it is durable.
+    pub(crate) marked: Option<u64>,
     /// Set once a write or sync failed: what is on disk is unknown then, nothing more is promised.
     pub(crate) broken: bool,
 }
@@ -69,7 +71,12 @@ impl Writer {
     pub(crate) fn run(mut self, inbox: mpsc::Receiver<Request>) {
         let mut pending: Option<Request> = None;
         loop {
-            let Some(first) = pending.take().or_else(|| inbox.recv().ok()) else { return };
+            let waiting = pending.take().or_else(|| inbox.try_recv().ok());
+            let next = waiting.or_else(|| {
+                self.mark();
+                inbox.recv().ok()
+            });
+            let Some(first) = next else { break };
             let mut bytes = first.records.len();
             let mut group = vec![first];
             while bytes < FRAME_BYTES
@@ -83,6 +90,28 @@ impl Writer {
                 group.push(next);
             }
             self.append(group);
+        }
+        self.mark();
+        if !self.broken
+            && let Err(error) = self.segment.file.sync_data()
+        {
+            tracing::warn!(error = %error, dir = %self.dir.display(), "cannot sync the end of the log");
+        }
+    }
+
+    /// Says behind the last frame that it is durable, so that later damage of it is not taken for a
+    /// torn append. Costs no sync, is not part of the log, and the next frame overwrites it.
+    fn mark(&mut self) {
+        let at = self.segment.offset;
+        let fits = at + FRAME_HEADER_BYTES as u64 <= self.segment.size;
+        if self.broken || !fits || self.marked == Some(at) {
+            return;
+        }
+        let mut frame = [0; FRAME_HEADER_BYTES];
+        seal_frame(&mut frame, self.segment.header.salt, at);
+        // Nothing depends on it; an unhealthy disk shows at the next append.
+        if self.segment.file.write_all_at(&frame, at).is_ok() {
+            self.marked = Some(at);
         }
     }
 
@@ -156,7 +185,11 @@ impl Writer {
             let index = self.shared.index();
             push_state(&mut first, &index);
         }
-        let header = Header { sequence: self.segment.header.sequence + 1, salt: salt() };
+        let header = Header {
+            sequence: self.segment.header.sequence + 1,
+            salt: salt(),
+            previous_end: self.segment.offset,
+        };
         seal_frame(&mut first, header.salt, HEADER_BYTES);
         // A single record may be larger than a usual file.
         let start = HEADER_BYTES + first.len() as u64;
@@ -168,6 +201,7 @@ impl Writer {
         };
         let segment = start_segment(&self.dir, file, size, header, &first)?;
         self.shared.counters.syncs.fetch_add(1, Ordering::Relaxed);
+        self.marked = None;
         let old = std::mem::replace(&mut self.segment, segment);
         self.closed
             .push_back(Closed { sequence: old.header.sequence, max_index: self.max_index.take() });
