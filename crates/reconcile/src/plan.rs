@@ -146,6 +146,9 @@ pub fn fresh_status(key: &ReplicaKey, node: &str, node_id: u64, now: Timestamp) 
     }
 }
 
+/// Code of a reason that says something referred to does not exist.
+pub(crate) const MISSING: &str = "MissingObject";
+
 /// Looks at `replica` at the time `now`, brings its status and memory up to date, and says what to
 /// do next. The same replica at the same time gives the same plan; a replica in which nothing
 /// changed gives no transition and no second action.
@@ -162,6 +165,8 @@ impl Planner<'_> {
         let replica = &mut *self.replica;
         let status = &mut replica.status;
         match &replica.main {
+            // Whoever cannot look does not know: what was seen last stays in the status.
+            _ if replica.engine_down.is_some() => {}
             Some(main) => {
                 if status.container_id != main.id {
                     status.container_id.clone_from(&main.id);
@@ -200,7 +205,10 @@ impl Planner<'_> {
             return self.unwanted();
         };
         if let Some((kind, hash)) = &self.replica.busy {
-            let stale = wanted.restart_token != self.replica.status.restart_token
+            let ended = matches!(kind, ActionKind::Readiness | ActionKind::Liveness)
+                && !self.replica.main.as_ref().is_some_and(Seen::runs);
+            let stale = ended
+                || wanted.restart_token != self.replica.status.restart_token
                 || wanted.target.as_ref().is_ok_and(|t| t.main_hash != *hash);
             self.plan.cancel = stale && kind.is_cancellable();
             return;
@@ -209,7 +217,13 @@ impl Planner<'_> {
             return;
         }
         if let Some(problem) = self.replica.memory.problem.take() {
-            self.enter(ReplicaState::DaemonFailure, Some(problem));
+            // Something it refers to is missing: that is waiting, not a failure.
+            let state = if problem.code == MISSING {
+                ReplicaState::Pending
+            } else {
+                ReplicaState::DaemonFailure
+            };
+            self.enter(state, Some(problem));
         }
         if wanted.restart_token != self.replica.status.restart_token {
             self.forget_delays_once(&format!("restart {}", wanted.restart_token));
@@ -231,7 +245,8 @@ impl Planner<'_> {
             self.plan.cancel = kind.is_cancellable();
             return;
         }
-        if !self.has_containers() {
+        // While the engine is away it may have a container nobody has told of.
+        if !self.has_containers() && self.replica.engine_down.is_none() {
             self.plan.gone = true;
             return;
         }
@@ -272,8 +287,7 @@ impl Planner<'_> {
         let rests =
             matches!(self.replica.status.state, ReplicaState::Completed | ReplicaState::Failed);
         if !rests {
-            self.climb(ReplicaState::Prepare);
-            self.enter(ReplicaState::Pending, Some(reason.clone()));
+            self.pend(reason);
         }
     }
 

@@ -100,6 +100,8 @@ const DEFAULT_STOP: Duration = Duration::from_secs(10);
 const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 const DEFAULT_PROBE_FAILURES: u32 = 3;
+/// Where the init container stands in a definition.
+const INIT: &str = "initContainer";
 /// Mode of a placed file when none is given.
 const DEFAULT_FILE_MODE: u32 = 0o644;
 
@@ -152,7 +154,7 @@ fn rendered(
         scope.define(&shown, &data.data)?;
     }
     let mut needs = BTreeSet::new();
-    let mut main = container(key, spec, scope, &mut needs)?;
+    let mut main = container(key, "spec", spec, scope, &mut needs)?;
     main.name = key.generated_name();
     for (name, value) in &definition.meta.labels {
         let value = scope.text(&format!("meta.labels.{name}"), value)?;
@@ -160,12 +162,12 @@ fn rendered(
     }
     let (mut init_spec, mut init_auth) = (None, None);
     if let Some(init) = init {
-        let mut container = container(key, init, scope, &mut needs)?;
+        let mut container = container(key, INIT, init, scope, &mut needs)?;
         container.name = key.init_name();
         // Published ports belong to the main container.
         container.ports.clear();
         init_spec = Some(container);
-        init_auth = registry_auth(scope, &init.registry_auth)?;
+        init_auth = registry_auth(scope, INIT, &init.registry_auth)?;
     }
     let mut readiness = Vec::new();
     for (i, probe) in spec.readiness.iter().enumerate() {
@@ -178,7 +180,7 @@ fn rendered(
     Ok(Rendered {
         main,
         init: init_spec,
-        auth: registry_auth(scope, &spec.registry_auth)?,
+        auth: registry_auth(scope, "spec", &spec.registry_auth)?,
         init_auth,
         pull: spec.pull_policy,
         init_pull: init.map(|i| i.pull_policy).unwrap_or_default(),
@@ -191,22 +193,24 @@ fn rendered(
     })
 }
 
+/// `at` is where `spec` stands in the definition.
 fn container(
     key: &ReplicaKey,
+    at: &str,
     spec: &ContainersSpec,
     scope: &Scope<'_>,
     needs: &mut BTreeSet<ObjectKey>,
 ) -> Result<ContainerSpec, Reason> {
     let mut env = Vec::with_capacity(spec.envs.len());
     for (i, text) in spec.envs.iter().enumerate() {
-        env.push(scope.text(&format!("spec.envs[{i}]"), text)?);
+        env.push(scope.text(&format!("{at}.envs[{i}]"), text)?);
     }
     let mut labels = BTreeMap::new();
     for (name, value) in &spec.labels {
-        labels.insert(name.clone(), scope.text(&format!("spec.labels.{name}"), value)?);
+        labels.insert(name.clone(), scope.text(&format!("{at}.labels.{name}"), value)?);
     }
     let invalid = |what: &str, message: String| {
-        Reason::new("InvalidDefinition", format!("spec.{what}: {message}"))
+        Reason::new("InvalidDefinition", format!("{at}.{what}: {message}"))
     };
     let ports = smr_model::ports(spec).map_err(|problems| {
         let messages: Vec<_> = problems.into_iter().map(|p| p.message).collect();
@@ -226,7 +230,7 @@ fn container(
         labels,
         ports,
         mounts: mounts(key, spec, scope, needs),
-        files: files(spec, scope)?,
+        files: files(at, spec, scope)?,
         network_mode: spec.network_mode.clone(),
         networks: networks(key, spec, scope, needs),
         dns: spec.dns.clone(),
@@ -337,17 +341,17 @@ fn networks(
     networks
 }
 
-fn files(spec: &ContainersSpec, scope: &Scope<'_>) -> Result<Vec<ContainerFile>, Reason> {
+fn files(at: &str, spec: &ContainersSpec, scope: &Scope<'_>) -> Result<Vec<ContainerFile>, Reason> {
     let mut files = Vec::new();
     for (i, mount) in spec.resources.iter().enumerate() {
         let object = ObjectKey::new(Kind::Resource, &mount.group, &mount.name);
         let shown = object.short();
         let Some(Spec::Resource(data)) = scope.object(object).map(|d| &d.spec) else {
-            let message = format!("spec.resources[{i}]: object `{shown}` does not exist");
+            let message = format!("{at}.resources[{i}]: object `{shown}` does not exist");
             return Err(Reason::new("MissingObject", message));
         };
         let Some(text) = data.data.get(&mount.key) else {
-            let message = format!("spec.resources[{i}].key: `{shown}` has no key `{}`", mount.key);
+            let message = format!("{at}.resources[{i}].key: `{shown}` has no key `{}`", mount.key);
             return Err(Reason::new("MissingKey", message));
         };
         let content = if mount.raw {
@@ -367,11 +371,11 @@ fn files(spec: &ContainersSpec, scope: &Scope<'_>) -> Result<Vec<ContainerFile>,
     Ok(files)
 }
 
-fn registry_auth(scope: &Scope<'_>, text: &str) -> Result<Option<RegistryAuth>, Reason> {
+fn registry_auth(scope: &Scope<'_>, at: &str, text: &str) -> Result<Option<RegistryAuth>, Reason> {
     if text.is_empty() {
         return Ok(None);
     }
-    let encoded = scope.text("spec.registryAuth", text)?;
+    let encoded = scope.text(&format!("{at}.registryAuth"), text)?;
     let auth = base64::engine::general_purpose::STANDARD
         .decode(encoded.trim())
         .ok()
@@ -383,7 +387,7 @@ fn registry_auth(scope: &Scope<'_>, text: &str) -> Result<Option<RegistryAuth>, 
     match auth {
         Some(auth) => Ok(Some(auth)),
         None => {
-            let message = "spec.registryAuth: is not base64 of `user:password`";
+            let message = format!("{at}.registryAuth: is not base64 of `user:password`");
             Err(Reason::new("InvalidRegistryAuth", message))
         }
     }
@@ -409,7 +413,9 @@ fn rendered_probe(field: &str, probe: &spec::Probe, scope: &Scope<'_>) -> Result
     } else {
         let text = scope.text(&format!("{field}.tcp"), &probe.tcp)?;
         let port = text.trim().parse().map_err(|_| {
-            Reason::new("InvalidDefinition", format!("{field}.tcp: `{text}` is not a port"))
+            // What is rendered may be secret: only what is written is shown.
+            let message = format!("{field}.tcp: `{}` does not give a port", probe.tcp);
+            Reason::new("InvalidDefinition", message)
         })?;
         ProbeCheck::Tcp(port)
     };
@@ -426,3 +432,6 @@ fn rendered_probe(field: &str, probe: &spec::Probe, scope: &Scope<'_>) -> Result
         failures: probe.failures.unwrap_or(DEFAULT_PROBE_FAILURES).max(1),
     })
 }
+
+#[cfg(test)]
+mod tests;

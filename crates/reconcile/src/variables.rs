@@ -1,6 +1,7 @@
 //! Template variables of a replica and the lookup of other objects.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
 };
@@ -81,7 +82,12 @@ impl<'a> Scope<'a> {
             let mut progress = Vec::new();
             let mut failure = None;
             for (name, text) in &open {
-                match self.text_with(&format!("{field}.{name}"), text, &known) {
+                // In its own text a name means what it meant before.
+                let mut visible = Cow::Borrowed(&known);
+                if let Some(before) = self.variables.get(*name) {
+                    visible.to_mut().insert((*name).clone(), before.clone());
+                }
+                match self.text_with(&format!("{field}.{name}"), text, &visible) {
                     Ok(value) => progress.push(((*name).clone(), value)),
                     Err(err) => failure = failure.or(Some(err)),
                 }

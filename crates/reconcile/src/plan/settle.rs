@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use smr_model::{EngineState, ImageState, Reason, ReplicaState};
 
 use super::{
-    ActionKind, Replica,
+    ActionKind, MISSING, Replica,
     action::{Outcome, Problem, ProblemKind, Role},
     span,
 };
@@ -14,6 +14,20 @@ use crate::backoff::retry_delay;
 fn liveness_limit(replica: &Replica) -> u32 {
     let target = replica.wanted.as_ref().and_then(|w| w.target.as_ref().ok());
     target.and_then(|t| t.rendered.liveness.iter().map(|p| p.failures).min()).unwrap_or(3)
+}
+
+impl Replica {
+    /// Something its containers are made from has changed or appeared: the delay after a failed
+    /// step is over, for the next attempt may succeed.
+    pub fn try_again(&mut self) {
+        if matches!(
+            self.status.state,
+            ReplicaState::Pending | ReplicaState::DaemonFailure | ReplicaState::InitFailed
+        ) {
+            self.status.retry_at = None;
+            self.memory.failures = 0;
+        }
+    }
 }
 
 /// Records the `outcome` of the action of `kind` that was under way. Plan again afterwards.
@@ -31,6 +45,8 @@ pub fn settle(now: Timestamp, replica: &mut Replica, kind: ActionKind, outcome: 
                 }
                 _ => {
                     replica.status.image_state = ImageState::Pulled;
+                    // What is forgiven are deaths of the container before this one.
+                    replica.memory.forgiven = false;
                     replica.main = Some(seen);
                 }
             }
@@ -100,6 +116,11 @@ fn failed(now: Timestamp, replica: &mut Replica, kind: ActionKind, problem: Prob
             replica.memory.image_missing = true;
         }
         (problem_kind, _) => {
+            // A creation finds nothing missing but networks and the like, which may yet appear.
+            let mut reason = reason;
+            if problem_kind == ProblemKind::NotFound && matches!(kind, ActionKind::Create(_)) {
+                MISSING.clone_into(&mut reason.code);
+            }
             if problem_kind == ProblemKind::PullFailed || problem_kind == ProblemKind::ImageMissing
             {
                 replica.status.image_state = ImageState::Failed;

@@ -182,8 +182,7 @@ impl<'a> Planner<'a> {
             return;
         }
         if let Some(missing) = &wanted.missing {
-            self.climb(ReplicaState::Prepare);
-            return self.enter(ReplicaState::Pending, Some(missing.clone()));
+            return self.pend(missing);
         }
         if let DependencyState::Waiting { message, timeout } = &wanted.dependencies {
             return self.wait_for_dependencies(message, *timeout);
@@ -215,6 +214,14 @@ impl<'a> Planner<'a> {
         self.act(create, &target.main_hash);
     }
 
+    /// Waits for something that is not there; waiting already only renews the reason.
+    pub(super) fn pend(&mut self, reason: &Reason) {
+        if self.replica.status.state != ReplicaState::Pending {
+            self.climb(ReplicaState::Prepare);
+        }
+        self.enter(ReplicaState::Pending, Some(reason.clone()));
+    }
+
     fn wait_for_dependencies(&mut self, message: &str, timeout: std::time::Duration) {
         let since = *self.replica.memory.depends_since.get_or_insert(self.now);
         let late = since + span(timeout);
@@ -224,7 +231,9 @@ impl<'a> Planner<'a> {
             self.wake_at(late);
         } else {
             let message = format!("{message}; still waiting after {} s", timeout.as_secs());
-            self.climb(ReplicaState::DependsChecking);
+            if self.replica.status.state != ReplicaState::DependsFailed {
+                self.climb(ReplicaState::DependsChecking);
+            }
             self.enter(
                 ReplicaState::DependsFailed,
                 Some(Reason::new("DependencyTimeout", message)),

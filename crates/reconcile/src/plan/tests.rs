@@ -419,9 +419,105 @@ fn liveness_failures_in_a_row_restart_the_replica() {
     assert!(matches!(plan.action, Some(Action::Stop { .. })));
 }
 
+/// Waiting is one transition, however often it is looked at.
+#[test]
+fn waiting_replicas_do_not_tell_the_same_again() {
+    let still = |story: &mut Story, state| {
+        story.plan();
+        story.check(state);
+        let since = story.replica.status.since;
+        story.advance(Duration::from_secs(1));
+        let again = story.plan();
+        assert!(again.passed.is_empty() && again.action.is_none(), "{:?}", again.passed);
+        assert_eq!(story.replica.status.since, since);
+    };
+    let mut story = Story::new(rendered("a"));
+    let wanted = story.replica.wanted.as_mut().unwrap();
+    let target = std::mem::replace(&mut wanted.target, Err(Reason::new("MissingObject", "no")));
+    still(&mut story, ReplicaState::Pending);
+    let wanted = story.replica.wanted.as_mut().unwrap();
+    wanted.target = target;
+    wanted.missing = Some(Reason::new("MissingObject", "network `a` is being made"));
+    still(&mut story, ReplicaState::Pending);
+    let wanted = story.replica.wanted.as_mut().unwrap();
+    wanted.missing = None;
+    let timeout = Duration::from_secs(30);
+    wanted.dependencies = DependencyState::Waiting { message: "waits".into(), timeout };
+    still(&mut story, ReplicaState::DependsChecking);
+    story.advance(timeout);
+    still(&mut story, ReplicaState::DependsFailed);
+}
+
+#[test]
+fn without_an_engine_nothing_is_called_gone_and_nothing_seen_is_forgotten() {
+    let mut story = Story::new(rendered("a"));
+    story.run();
+    let (id, main) = (story.replica.status.container_id.clone(), story.replica.main.take());
+    // As after a restart of the node: the status is known, the engine has not answered yet.
+    story.replica.engine_down = Some("not yet".into());
+    story.plan();
+    assert!(story.replica.status.ready);
+    assert_eq!(story.replica.status.container_id, id);
+    let wanted = story.replica.wanted.take();
+    let plan = story.plan();
+    assert!(!plan.gone);
+    story.check(ReplicaState::Delete);
+    (story.replica.engine_down, story.replica.wanted) = (None, wanted);
+    story.replica.main = main;
+    let before = story.made;
+    story.run();
+    story.check(ReplicaState::Running);
+    assert_eq!(story.made, before, "the container was adopted");
+}
+
+#[test]
+fn a_death_during_a_check_ends_the_check() {
+    let mut with_probe = rendered("a");
+    with_probe.readiness.push(probe());
+    let mut story = Story::new(with_probe);
+    for _ in 0..2 {
+        let action = story.plan().action.unwrap();
+        let outcome = story.good_outcome(&action);
+        story.settle(&action, outcome);
+    }
+    let check = story.plan().action.unwrap();
+    assert_eq!(check.kind(), ActionKind::Readiness);
+    assert!(!story.plan().cancel);
+    story.die(1);
+    assert!(story.plan().cancel);
+    let kind = ProblemKind::Cancelled;
+    let problem = Problem { kind, code: "Cancelled".into(), message: String::new() };
+    story.settle(&check, Outcome::Failed(problem));
+    story.run();
+    story.check(ReplicaState::Running);
+    assert_eq!(story.replica.status.quick_deaths, 1);
+}
+
+#[test]
+fn something_missing_at_creation_is_waited_for_until_it_appears() {
+    let mut story = Story::new(rendered("a"));
+    let create = story.plan().action.unwrap();
+    let missing = Problem {
+        kind: ProblemKind::NotFound,
+        code: "NotFound".into(),
+        message: "network `x` does not exist".into(),
+    };
+    story.settle(&create, Outcome::Failed(missing));
+    let plan = story.plan();
+    assert!(plan.action.is_none() && plan.wake_at.is_some());
+    story.check(ReplicaState::Pending);
+    assert_eq!(story.replica.status.reason.as_ref().unwrap().code, "MissingObject");
+    story.replica.try_again();
+    story.run();
+    story.check(ReplicaState::Running);
+}
+
 /// What may happen to a replica from outside.
 #[derive(Debug, Clone)]
 enum Shock {
+    Missing(bool),
+    Unrendered(bool),
+    Depend(bool),
     Die(i64),
     Vanish,
     Want(Option<u8>),
@@ -436,6 +532,9 @@ fn shocks() -> impl Strategy<Value = Vec<Shock>> {
     let shock = prop_oneof![
         1 => (0..3i64).prop_map(Shock::Die),
         1 => Just(Shock::Vanish),
+        1 => any::<bool>().prop_map(Shock::Missing),
+        1 => any::<bool>().prop_map(Shock::Unrendered),
+        1 => any::<bool>().prop_map(Shock::Depend),
         1 => proptest::option::of(0..3u8).prop_map(Shock::Want),
         1 => (0..3u8).prop_map(Shock::Restart),
         1 => any::<bool>().prop_map(Shock::EngineDown),
@@ -450,6 +549,28 @@ fn suffer(story: &mut Story, shock: &Shock) {
     match shock {
         Shock::Die(code) if story.replica.main.as_ref().is_some_and(Seen::runs) => story.die(*code),
         Shock::Die(_) => {}
+        Shock::Missing(missing) => {
+            if let Some(wanted) = &mut story.replica.wanted {
+                wanted.missing = missing.then(|| Reason::new("MissingObject", "no network"));
+            }
+        }
+        Shock::Unrendered(unrendered) => {
+            if let Some(wanted) = &mut story.replica.wanted {
+                wanted.target = match unrendered {
+                    true => Err(Reason::new("MissingObject", "no secret")),
+                    false => self::wanted(rendered("0")).target,
+                };
+            }
+        }
+        Shock::Depend(waits) => {
+            if let Some(wanted) = &mut story.replica.wanted {
+                let timeout = Duration::from_secs(30);
+                wanted.dependencies = match waits {
+                    true => DependencyState::Waiting { message: "waits".into(), timeout },
+                    false => DependencyState::Solved,
+                };
+            }
+        }
         Shock::Vanish => {
             if story.replica.busy.is_none() {
                 story.replica.main = None;
@@ -498,8 +619,20 @@ proptest! {
         let mut story = Story::new(rendered("0"));
         for shock in &shocks {
             suffer(&mut story, shock);
+            if let Some(action) = story.plan().action {
+                let outcome = story.good_outcome(&action);
+                story.settle(&action, outcome);
+            } else {
+                let again = story.plan();
+                prop_assert!(again.action.is_none() && again.passed.is_empty(), "{:?}", again.passed);
+            }
         }
-        story.replica.engine_down = None;
+        for quiet in [Shock::EngineDown(false), Shock::Missing(false), Shock::Depend(false)] {
+            suffer(&mut story, &quiet);
+        }
+        if let Some(wanted) = story.replica.wanted.as_mut().filter(|w| w.target.is_err()) {
+            wanted.target = self::wanted(rendered("0")).target;
+        }
         story.replica.busy = None;
         for _ in 0..4 {
             let plan = story.run();
