@@ -100,7 +100,7 @@ const CASES: &[Case] = &[
         "bad network range",
         "kind: network\nmeta: {group: a, name: b}\nspec: {ipv4AddressPool: 10.0.0.0/99}\n",
     ),
-    apply("secret without data", "kind: secret\nmeta: {group: a, name: b}\nspec: {}\n"),
+    apply("secret that is a list", "kind: secret\nmeta: {group: a, name: b}\nspec: {data: [x]}\n"),
     apply(
         "bad prefix",
         "prefix: dev\nkind: configuration\nmeta: {group: a, name: b}\nspec: {data: {}}\n",
@@ -181,7 +181,7 @@ const SAFE: &str = "kind: secret\nmeta: {group: a, name: safe}\nspec: {data: {ke
 #[test]
 fn every_bad_input_has_its_message_fails_and_changes_nothing() {
     let Some(lab) = Lab::require() else { return };
-    let node = Node::start(&lab, "").unwrap();
+    let node = Node::start(&lab, "[node]\nname = \"pinned\"\n").unwrap();
     node.apply(SAFE).unwrap();
     node.file("good.yaml", GOOD).unwrap();
     let text = "x".repeat(9 * 1024 * 1024);
@@ -212,8 +212,9 @@ fn every_bad_input_has_its_message_fails_and_changes_nothing() {
         let error = error.replace(&file, "FILE").replace(&*node.dir().to_string_lossy(), "DIR");
         let _ = write!(
             told,
-            "### {}\n$ {program} {}\nexit code {code}\n{}\n\n",
+            "### {}\n$ {}{}\nexit code {code}\n{}\n\n",
             case.name,
+            if program == "smr" { "" } else { "smrctl " },
             case.arguments.join(" "),
             error.trim_end()
         );
