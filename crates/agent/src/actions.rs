@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use smr_engine::{ContainerEngine, Ownership, no_progress};
 use smr_model::ReplicaKey;
-use smr_reconcile::{Action, Outcome, Role, Seen};
-use tokio::sync::Semaphore;
+use smr_reconcile::{Action, Outcome, Problem, ProblemKind, Role, Seen};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     probes,
@@ -36,16 +36,29 @@ impl Executor {
         }
     }
 
+    /// Begins nothing more; what is under way goes on.
+    pub(crate) fn close(&self) {
+        for semaphore in [&self.work, &self.pulls, &self.stops, &self.checks] {
+            semaphore.close();
+        }
+    }
+
     /// Carries `action` out for the replica `key`.
     pub(crate) async fn run(&self, key: &ReplicaKey, action: Action) -> Outcome {
+        self.carry_out(key, action).await.unwrap_or_else(Outcome::Failed)
+    }
+
+    async fn carry_out(&self, key: &ReplicaKey, action: Action) -> Result<Outcome, Problem> {
         let engine = self.engine.as_ref();
+        let failed = |error| problem(&error);
         match action {
             Action::Pull { image, auth, .. } => {
-                let _turn = turn(&self.pulls).await;
-                done(engine.pull(&image, auth.as_ref(), &no_progress).await)
+                let _turn = turn(&self.pulls).await?;
+                engine.pull(&image, auth.as_ref(), &no_progress).await.map_err(failed)?;
+                Ok(Outcome::Done)
             }
             Action::Create { role, spec, hash, generation } => {
-                let _turn = turn(&self.work).await;
+                let _turn = turn(&self.work).await?;
                 let owner = engine.owner();
                 let own = Ownership {
                     cluster: owner.cluster.clone(),
@@ -58,79 +71,56 @@ impl Executor {
                     spec_hash: hash.clone(),
                     generation,
                 };
-                match engine.create(&spec, &own).await {
-                    Ok(id) => Outcome::Created(Seen {
-                        id,
-                        state: smr_model::EngineState::Created,
-                        exit_code: None,
-                        oom_killed: false,
-                        started_at: None,
-                        finished_at: None,
-                        spec_hash: hash,
-                    }),
-                    Err(error) => Outcome::Failed(problem(&error)),
-                }
+                let id = engine.create(&spec, &own).await.map_err(failed)?;
+                Ok(Outcome::Created(Seen {
+                    id,
+                    state: smr_model::EngineState::Created,
+                    exit_code: None,
+                    oom_killed: false,
+                    started_at: None,
+                    finished_at: None,
+                    spec_hash: hash,
+                }))
             }
             Action::Start { id, .. } => {
-                let _turn = turn(&self.work).await;
-                match engine.start(&id).await {
-                    Ok(()) => Outcome::Started,
-                    Err(error) => Outcome::Failed(problem(&error)),
-                }
+                let _turn = turn(&self.work).await?;
+                engine.start(&id).await.map_err(failed)?;
+                Ok(Outcome::Started)
             }
             Action::Stop { id, signal, timeout } => {
-                let _turn = turn(&self.stops).await;
+                let _turn = turn(&self.stops).await?;
                 let signal = (!signal.is_empty()).then_some(signal.as_str());
-                if let Err(error) = engine.stop(&id, signal, timeout).await {
-                    return Outcome::Failed(problem(&error));
-                }
-                match engine.inspect(&id).await {
-                    Ok(container) => Outcome::Stopped(container.as_ref().map(seen)),
-                    Err(error) => Outcome::Failed(problem(&error)),
-                }
+                engine.stop(&id, signal, timeout).await.map_err(failed)?;
+                let container = engine.inspect(&id).await.map_err(failed)?;
+                Ok(Outcome::Stopped(container.as_ref().map(seen)))
             }
-            Action::Remove { ids, signal, timeout } => self.remove(ids, &signal, timeout).await,
+            Action::Remove { ids, signal, timeout } => {
+                let signal = (!signal.is_empty()).then_some(signal.as_str());
+                for id in &ids {
+                    let stopping = turn(&self.stops).await?;
+                    engine.stop(id, signal, timeout).await.map_err(failed)?;
+                    drop(stopping);
+                    let _turn = turn(&self.work).await?;
+                    engine.remove(id).await.map_err(failed)?;
+                }
+                Ok(Outcome::Removed(ids))
+            }
             Action::Readiness { id, target } => {
-                probes::readiness(engine, &id, &target.rendered.readiness).await
+                Ok(probes::readiness(engine, &id, &target.rendered.readiness).await)
             }
             Action::Liveness { id, target } => {
-                let _turn = turn(&self.checks).await;
-                probes::liveness(engine, &id, &target.rendered.liveness).await
+                let _turn = turn(&self.checks).await?;
+                Ok(probes::liveness(engine, &id, &target.rendered.liveness).await)
             }
         }
     }
-
-    async fn remove(
-        &self,
-        ids: Vec<String>,
-        signal: &str,
-        timeout: std::time::Duration,
-    ) -> Outcome {
-        let signal = (!signal.is_empty()).then_some(signal);
-        for id in &ids {
-            let stopped = {
-                let _turn = turn(&self.stops).await;
-                self.engine.stop(id, signal, timeout).await
-            };
-            if let Err(error) = stopped {
-                return Outcome::Failed(problem(&error));
-            }
-            let _turn = turn(&self.work).await;
-            if let Err(error) = self.engine.remove(id).await {
-                return Outcome::Failed(problem(&error));
-            }
-        }
-        Outcome::Removed(ids)
-    }
 }
 
-async fn turn(semaphore: &Semaphore) -> tokio::sync::SemaphorePermit<'_> {
-    semaphore.acquire().await.expect("the semaphores of an executor are never closed")
-}
-
-fn done(result: Result<(), smr_engine::Error>) -> Outcome {
-    match result {
-        Ok(()) => Outcome::Done,
-        Err(error) => Outcome::Failed(problem(&error)),
-    }
+/// Waits for its turn; once the executor is closed there are no more turns.
+async fn turn(semaphore: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
+    semaphore.acquire().await.map_err(|_| Problem {
+        kind: ProblemKind::Cancelled,
+        code: "Cancelled".to_owned(),
+        message: "the node is being stopped".to_owned(),
+    })
 }

@@ -2,8 +2,9 @@
 
 mod engine_events;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use smr_control::{Control, keyspace};
 use smr_engine::{Container, ContainerEngine, EngineEvent, Error as EngineError};
@@ -70,6 +71,8 @@ pub(crate) struct Driver {
     listing: bool,
     list_again: bool,
     refresh_at: Option<tokio::time::Instant>,
+    /// When everything was read anew last.
+    caught_up: Option<tokio::time::Instant>,
 }
 
 impl Driver {
@@ -86,7 +89,9 @@ impl Driver {
         debug: DebugLog,
     ) -> Self {
         let executor = Arc::new(Executor::new(Arc::clone(&engine), parallelism));
-        let dirty = world.all_replicas();
+        // Those with a status have nothing to tell until the engine answers.
+        let mut dirty = world.all_replicas();
+        dirty.retain(|key| !world.slots.contains_key(key));
         Self {
             world,
             control,
@@ -105,6 +110,7 @@ impl Driver {
             listing: false,
             list_again: false,
             refresh_at: None,
+            caught_up: None,
         }
     }
 
@@ -123,8 +129,11 @@ impl Driver {
             while let Ok(message) = inbox.try_recv() {
                 self.take(message);
             }
-            for key in std::mem::take(&mut self.dirty) {
-                self.visit(&key);
+            // A visit may make others worth one.
+            while !self.dirty.is_empty() {
+                for key in std::mem::take(&mut self.dirty) {
+                    self.visit(&key);
+                }
             }
             let wake = self.next_wake();
             let refresh = self.refresh_at;
@@ -133,11 +142,17 @@ impl Driver {
                 Some(message) = inbox.recv() => self.take(message),
                 batch = next(&mut objects) => match batch {
                     Some(batch) => self.objects_changed(&batch),
-                    None => objects = self.catch_up(keyspace::OBJECTS).await,
+                    None => tokio::select! {
+                        () = stop.cancelled() => break,
+                        watch = self.catch_up(keyspace::OBJECTS) => objects = watch,
+                    },
                 },
                 batch = next(&mut restarts) => match batch {
                     Some(batch) => self.restarts_asked(&batch),
-                    None => restarts = self.catch_up(keyspace::RESTARTS).await,
+                    None => tokio::select! {
+                        () = stop.cancelled() => break,
+                        watch = self.catch_up(keyspace::RESTARTS) => restarts = watch,
+                    },
                 },
                 () = sleep_until(wake) => self.wake_due(),
                 () = sleep_until(refresh) => {
@@ -157,6 +172,7 @@ impl Driver {
 
     /// Cancels what may be cancelled, waits for the rest and records what came of it.
     async fn finish(mut self, mut inbox: mpsc::UnboundedReceiver<Message>) {
+        self.executor.close();
         for slot in self.world.slots.values() {
             if let Some(cancel) = &slot.cancel
                 && slot.replica.busy.as_ref().is_some_and(|(kind, _)| kind.is_cancellable())
@@ -172,10 +188,17 @@ impl Driver {
                 settle(Timestamp::now(), &mut slot.replica, kind, outcome);
             }
         }
+        for (key, slot) in &self.world.slots {
+            let status = &slot.replica.status;
+            if slot.reported.as_ref().is_some_and(|reported| reported != status) {
+                let status = Some(Box::new(status.clone()));
+                self.report(News { key: key.clone(), status, events: Vec::new() });
+            }
+        }
     }
 
     fn watch(&self, prefix: &str) -> Option<Watch> {
-        let from = Some(self.world.revision + 1);
+        let from = Some(self.world.loaded + 1);
         self.control
             .store()
             .watch(KeyRange::prefix(prefix), from)
@@ -185,14 +208,14 @@ impl Driver {
 
     /// A watch ended (it fell behind, or the store is being replaced): read everything, watch on.
     async fn catch_up(&mut self, prefix: &str) -> Option<Watch> {
+        let last = self.caught_up.replace(tokio::time::Instant::now());
+        // A store that is being stopped ends every watch at once.
+        if last.is_some_and(|last| last.elapsed() < RETRY) {
+            tokio::time::sleep(RETRY).await;
+        }
         if let Err(error) = self.world.reload(&self.control).await {
             tracing::warn!(%error, "objects cannot be read, trying again");
-            tokio::time::sleep(RETRY).await;
             return None;
-        }
-        let objects: Vec<ObjectKey> = self.world.objects.keys().cloned().collect();
-        for object in &objects {
-            self.world.forget_renderings(object);
         }
         self.publish_desired();
         self.dirty.extend(self.world.all_replicas());
@@ -200,6 +223,10 @@ impl Driver {
     }
 
     fn objects_changed(&mut self, batch: &WatchBatch) {
+        if batch.revision <= self.world.loaded {
+            // The other watch fell behind and everything was read: this one tells of the past.
+            return;
+        }
         let mut infrastructure = false;
         for event in batch.events.iter() {
             let Some(key) = keyspace::parse_object(&event.kv.key) else { continue };
@@ -223,13 +250,15 @@ impl Driver {
             self.dirty.extend(self.world.affected_by(&key));
             infrastructure |= matches!(key.kind, Kind::Network | Kind::Volume);
         }
-        self.world.revision = self.world.revision.max(batch.revision);
         if infrastructure {
             self.publish_desired();
         }
     }
 
     fn restarts_asked(&mut self, batch: &WatchBatch) {
+        if batch.revision <= self.world.loaded {
+            return;
+        }
         for event in batch.events.iter() {
             let Some(key) = keyspace::parse_restart(&event.kv.key) else { continue };
             match event.kind {
@@ -294,6 +323,11 @@ impl Driver {
                     "{key}: {}", problem.message);
             }
         }
+        let failed = |with: ProblemKind| matches!(&outcome, Outcome::Failed(p) if p.kind == with);
+        if failed(ProblemKind::NotFound) && matches!(kind, ActionKind::Create(_)) {
+            // Perhaps a network of ours was removed behind our back: look at them again.
+            self.desired.send_modify(|desired| desired.engine_epoch += 1);
+        }
         let conflict = matches!(&outcome, Outcome::Failed(p) if p.code == "Conflict");
         let started = matches!(outcome, Outcome::Started);
         settle(now, &mut slot.replica, kind, outcome);
@@ -308,7 +342,11 @@ impl Driver {
     }
 
     fn refresh_soon(&mut self) {
-        self.refresh_at.get_or_insert_with(|| tokio::time::Instant::now() + REFRESH_DELAY);
+        self.list_within(REFRESH_DELAY);
+    }
+
+    fn list_within(&mut self, delay: Duration) {
+        self.refresh_at.get_or_insert_with(|| tokio::time::Instant::now() + delay);
     }
 
     fn next_wake(&self) -> Option<tokio::time::Instant> {
@@ -334,6 +372,7 @@ impl Driver {
         if !wanted && !self.world.slots.contains_key(key) {
             return;
         }
+        tracing::trace!(target: "smr_agent::visit", replica = %key, "looks");
         let (_, fresh) = self.world.slot(key, now);
         self.world.refresh_wanted(&self.control, key);
         let slot = self.world.slots.get_mut(key).expect("made above if it was not there");
@@ -372,8 +411,14 @@ impl Driver {
             let (executor, messages, key) =
                 (Arc::clone(&self.executor), self.messages.clone(), key.clone());
             self.actions.spawn(async move {
+                // A replica whose action panicked would stay busy for ever.
+                let run = AssertUnwindSafe(executor.run(&key, action)).catch_unwind();
                 let outcome = tokio::select! {
-                    outcome = executor.run(&key, action) => outcome,
+                    outcome = run => outcome.unwrap_or_else(|_| Outcome::Failed(Problem {
+                        kind: ProblemKind::Refused,
+                        code: "Panicked".to_owned(),
+                        message: format!("the action {kind:?} panicked; see the node's log"),
+                    })),
                     () = cancel.cancelled() => Outcome::Failed(Problem {
                         kind: ProblemKind::Cancelled,
                         code: "Cancelled".to_owned(),

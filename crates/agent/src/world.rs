@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use smr_control::{Control, Error, StoredObject};
+use smr_control::{Control, Error, StoredObject, keyspace};
 use smr_model::{
     Definition, Kind, ObjectKey, Reason, ReplicaKey, ReplicaStatus, Spec, spec::ContainersSpec,
 };
@@ -14,6 +14,7 @@ use smr_reconcile::{
     DependencyState, Memory, NodeFacts, Objects, Peers, Replica, Target, Wanted, dependencies,
     fresh_status, local_indexes, render,
 };
+use smr_store::{KeyValue, RangeQuery};
 use tokio_util::sync::CancellationToken;
 
 use crate::infrastructure::{Desired, Ready};
@@ -49,8 +50,8 @@ pub(crate) struct World {
     pub(crate) slots: BTreeMap<ReplicaKey, Slot>,
     /// Networks and volumes: there, or why not.
     pub(crate) ready: Ready,
-    /// Revision everything above is of.
-    pub(crate) revision: u64,
+    /// Revision at which objects and tokens were read; what watches tell is newer.
+    pub(crate) loaded: u64,
 }
 
 impl Objects for World {
@@ -89,7 +90,7 @@ impl World {
             tokens: BTreeMap::new(),
             slots: BTreeMap::new(),
             ready: Ready::new(),
-            revision: 0,
+            loaded: 0,
         };
         world.reload(control).await?;
         let (_, statuses) = control.statuses().await?;
@@ -104,9 +105,23 @@ impl World {
     /// Reads objects and restart requests anew, for example after a watch fell behind.
     pub(crate) async fn reload(&mut self, control: &Control) -> Result<(), Error> {
         let (revision, objects) = control.objects().await?;
-        self.revision = revision;
+        // Of the same revision: a token that is newer would be told of again by the watch, behind
+        // an older one.
+        let tokens = RangeQuery::prefix(keyspace::RESTARTS).at(revision);
+        let tokens = control.store().range(&tokens)?;
+        self.loaded = revision;
         self.objects = objects.into_iter().map(|object| (object.key(), object)).collect();
-        self.tokens = control.restart_tokens().await?;
+        let token = |kv: KeyValue| {
+            Some((keyspace::parse_restart(&kv.key)?, String::from_utf8(kv.value).ok()?))
+        };
+        self.tokens = tokens.kvs.into_iter().filter_map(token).collect();
+        // Which objects changed in between is not known.
+        for slot in self.slots.values_mut() {
+            slot.rendering = None;
+            if !self.tokens.contains_key(&slot.replica.status.key) {
+                slot.replica.status.restart_token.clear();
+            }
+        }
         Ok(())
     }
 
@@ -173,6 +188,7 @@ impl World {
         for slot in self.slots.values_mut() {
             if slot.rendering.as_ref().is_some_and(|r| r.used.contains(object)) {
                 slot.rendering = None;
+                slot.replica.try_again();
             }
         }
     }

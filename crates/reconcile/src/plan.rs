@@ -296,6 +296,9 @@ impl Planner<'_> {
         if self.replica.memory.failed_hash != target.main_hash {
             self.replica.memory.failed_hash.clone_from(&target.main_hash);
             self.replica.memory.failures = 0;
+            // What is known of an image is known of that of the other definition.
+            self.replica.memory.image_missing = false;
+            self.replica.memory.pulled = false;
             if self.replica.status.state == ReplicaState::DaemonFailure {
                 self.replica.status.retry_at = None;
             }

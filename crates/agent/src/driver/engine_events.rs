@@ -27,9 +27,12 @@ impl Driver {
             tracing::warn!(error = %why, "the container engine does not answer, waiting for it");
         }
         self.was_down = true;
-        self.engine_down = Some(why);
-        self.desired.send_modify(|desired| desired.engine_up = false);
-        self.dirty.extend(self.world.all_replicas());
+        self.desired.send_if_modified(|desired| std::mem::take(&mut desired.engine_up));
+        // Being told the same again, as happens while it is away, changes nothing.
+        if self.engine_down.as_ref() != Some(&why) {
+            self.engine_down = Some(why);
+            self.dirty.extend(self.world.all_replicas());
+        }
     }
 
     /// All containers as they were when `touched` was the count of changes: slots that changed
@@ -41,8 +44,8 @@ impl Driver {
             Err(error) => {
                 self.engine_lost(chain(&error));
                 // The monitor opens a new event stream when the engine is back, unless only the
-                // listing failed; then the next one comes soon.
-                return self.refresh_soon();
+                // listing failed.
+                return self.list_within(super::RETRY);
             }
         };
         let now = Timestamp::now();

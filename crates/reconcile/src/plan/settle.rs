@@ -126,6 +126,8 @@ fn failed(now: Timestamp, replica: &mut Replica, kind: ActionKind, problem: Prob
                 replica.status.image_state = ImageState::Failed;
             }
             replica.memory.pulled = false;
+            // By the next attempt somebody may have put the image there.
+            replica.memory.image_missing = false;
             replica.memory.failures += 1;
             let delay = retry_delay(replica.memory.failures, &replica.status.key.generated_name());
             replica.status.retry_at = Some(now + span(delay));
