@@ -46,7 +46,7 @@ pub(crate) enum Fault {
         #[from]
         source: sled::Error,
     },
-    #[error("sled panicked while opening")]
+    #[error("sled panicked")]
     Panicked,
     #[error("marker of the applied state is missing or does not fit the data")]
     Marker,
@@ -240,6 +240,12 @@ impl Applied {
         drop(inner);
         remove_aside(&self.dir);
         Ok(())
+    }
+
+    /// The fault to report when code on top of this panicked.
+    pub(crate) fn panicked(&self) -> Fault {
+        self.distrust(&Fault::Panicked);
+        Fault::Panicked
     }
 
     /// After a fault of sled the next start builds the state anew.

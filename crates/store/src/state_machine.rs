@@ -1,6 +1,12 @@
 //! The applied state as openraft wants to see it.
 
-use std::{error::Error as _, io, path::PathBuf, sync::Arc};
+use std::{
+    error::Error as _,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use openraft::{
     EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, StorageIOError,
@@ -105,7 +111,13 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
-        self.apply_entries(entries).map_err(|fault| {
+        // openraft would not notice the end of its task before the next write, and writers would hang.
+        let applied = catch_unwind(AssertUnwindSafe(|| self.apply_entries(entries)));
+        let applied = applied.unwrap_or_else(|_| {
+            let dir = self.applied.dir().to_owned();
+            Err(ApplyFault::State { dir, source: self.applied.panicked() })
+        });
+        applied.map_err(|fault| {
             if !matches!(fault, ApplyFault::State { source: Fault::Closed, .. }) {
                 tracing::error!(error = %fault, cause = ?fault.source(), "cannot apply committed entries, the store stops");
             }

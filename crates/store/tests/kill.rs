@@ -23,9 +23,9 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 fn small(dir: &Path) -> Options {
     let mut options = Options::new(dir);
-    // Small, so that files, snapshots, purges and compactions are met often.
-    options.segment_bytes = 128 * 1024;
-    options.snapshot_log_bytes = 256 * 1024;
+    // Small, so that files, snapshots, purges and compactions are met in every life.
+    options.segment_bytes = 32 * 1024;
+    options.snapshot_log_bytes = 128 * 1024;
     options.keep_entries = 20;
     options.keep_revisions = 200;
     options
@@ -49,8 +49,7 @@ async fn writer() {
                     if number > last {
                         return;
                     }
-                    let value = format!("value {number}");
-                    store.put(format!("/k/{number:08}"), value).await.unwrap();
+                    store.put(format!("/k/{number:08}"), value(number)).await.unwrap();
                     // One short write to a pipe is atomic: a line is there in full or not at all.
                     std::io::stdout().lock().write_all(format!("{number}\n").as_bytes()).unwrap();
                 }
@@ -61,6 +60,11 @@ async fn writer() {
         task.await.unwrap();
     }
     store.shutdown().await;
+}
+
+/// The value of a key: it tells its number, and values are of all sizes.
+fn value(number: u64) -> String {
+    format!("value {number} {}", "x".repeat((number * 7919 % 1500) as usize))
 }
 
 fn start(mut command: Command, dir: &Path, first: u64, last: u64, writers: u64) -> Child {
@@ -105,6 +109,10 @@ async fn every_acknowledged_write_survives_kill_at_any_moment() {
         acknowledged.extend(numbers);
         next = acknowledged.last().unwrap() + 100;
         if kill % 5 == 4 || kill + 1 == kills {
+            // Every other time everything must come from snapshot and log.
+            if kill % 10 == 9 {
+                std::fs::remove_dir_all(dir.path().join("state")).unwrap();
+            }
             check(dir.path(), &acknowledged).await;
         }
     }
@@ -117,7 +125,7 @@ async fn check(dir: &Path, acknowledged: &BTreeSet<u64>) {
         .iter()
         .map(|kv| {
             let number = kv.key.strip_prefix("/k/").unwrap().parse().unwrap();
-            assert_eq!(kv.value, format!("value {number}").into_bytes());
+            assert_eq!(kv.value, value(number).into_bytes());
             number
         })
         .collect();
