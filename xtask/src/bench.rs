@@ -7,6 +7,8 @@ mod requests;
 mod restart;
 mod stats;
 
+use std::{env, path::PathBuf};
+
 use anyhow::{Context, Result, bail};
 use smr_integration::Lab;
 
@@ -43,14 +45,24 @@ fn lab() -> Result<Lab> {
     if !apt::is_root() {
         bail!("benches start an engine of their own, which needs root");
     }
-    timed("building smr (profile staging)", || {
-        run(cargo().args(["build", "--quiet", "--profile", "staging", "--package", "smr"]))
-    })?;
+    if env::var_os("SMR_BIN").is_none() {
+        timed("building smr (profile staging)", || {
+            run(cargo().args(["build", "--quiet", "--profile", "staging", "--package", "smr"]))
+        })?;
+    }
     Lab::start().context("cannot start a lab")
 }
 
 /// Makes a node of the binary built for speed.
 fn node<'lab>(lab: &'lab Lab, extra: &str) -> Result<smr_integration::Node<'lab>> {
-    let binary = target()?.join("staging/smr");
-    smr_integration::Node::start_binary(lab, &binary, extra)
+    smr_integration::Node::start_binary(lab, &binary()?, extra)
+}
+
+/// The binary under measurement: `SMR_BIN`, for example the one that is shipped, or the one built
+/// for speed.
+fn binary() -> Result<PathBuf> {
+    match env::var_os("SMR_BIN") {
+        Some(path) => Ok(path.into()),
+        None => Ok(target()?.join("staging/smr")),
+    }
 }

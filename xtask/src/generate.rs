@@ -44,6 +44,13 @@ pub(crate) const GENERATED: &[Generated] = &[
         writer: Writer::Test,
     },
     Generated {
+        what: "OpenAPI description of the control API",
+        file: "docs/openapi.json",
+        package: "smr-server",
+        test: "the_committed_api_description_is_up_to_date",
+        writer: Writer::Test,
+    },
+    Generated {
         what: "reference of the command line, man pages",
         file: "docs/man",
         package: "smr-cli",

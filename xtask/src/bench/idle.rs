@@ -13,7 +13,6 @@ use super::{
     node,
     stats::{median, ms, s, table, verdict},
 };
-use crate::paths::target;
 
 /// Replicas that run while the node is restarted and measured.
 const REPLICAS: usize = 10;
@@ -49,7 +48,7 @@ pub(super) fn idle(lab: &Lab) -> Result<()> {
     let silent = events.next(Instant::now() + WATCH, |_| true).is_err();
     let used = cpu::of_process(node.pid())?.saturating_sub(used);
     let memory = cpu::resident_bytes(node.pid())? as f64 / f64::from(1 << 20);
-    let binary = target()?.join("staging/smr");
+    let binary = super::binary()?;
     let size = fs::metadata(&binary).context("the binary")?.len() as f64 / 1e6;
 
     println!("\nnode with {REPLICAS} running replicas\n");
@@ -67,7 +66,7 @@ pub(super) fn idle(lab: &Lab) -> Result<()> {
             ],
             vec![format!("processor time in {} idle", s(WATCH)), ms(used)],
             vec!["engine silent meanwhile".into(), silent.to_string()],
-            vec!["binary, profile staging, MB".into(), format!("{size:.1}")],
+            vec!["binary, MB".into(), format!("{size:.1}")],
         ],
     );
     Ok(())
