@@ -323,16 +323,17 @@ impl Driver {
                     "{key}: {}", problem.message);
             }
         }
-        let failed = |with: ProblemKind| matches!(&outcome, Outcome::Failed(p) if p.kind == with);
-        if failed(ProblemKind::NotFound) && matches!(kind, ActionKind::Create(_)) {
+        let missing = matches!(&outcome, Outcome::Failed(p) if p.kind == ProblemKind::NotFound);
+        if missing && matches!(kind, ActionKind::Create(_)) {
             // Perhaps a network of ours was removed behind our back: look at them again.
             self.desired.send_modify(|desired| desired.engine_epoch += 1);
         }
         let conflict = matches!(&outcome, Outcome::Failed(p) if p.code == "Conflict");
         let started = matches!(outcome, Outcome::Started);
         settle(now, &mut slot.replica, kind, outcome);
-        if conflict {
-            // Perhaps the name is held by a container of ours that no event told of.
+        if conflict || missing {
+            // Perhaps the name is held by a container of ours that no event told of, or none told
+            // that this one is gone.
             self.list();
         }
         if started {
@@ -488,3 +489,6 @@ async fn sleep_until(at: Option<tokio::time::Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

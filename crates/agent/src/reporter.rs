@@ -18,6 +18,9 @@ pub(crate) struct News {
 
 /// Gathering a burst costs this much time and saves most of its transactions.
 const LINGER: Duration = Duration::from_millis(15);
+/// Statuses, and events, of one transaction: far below what one may carry, since one that is
+/// refused for its size would be refused for ever.
+const CHUNK: usize = 256;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
@@ -33,15 +36,19 @@ impl Batch {
         self.statuses.insert(news.key, news.status);
     }
 
-    fn report(&self) -> Report {
-        let mut report = Report { events: self.events.clone(), ..Report::default() };
-        for (key, status) in &self.statuses {
+    /// Takes out what goes into the next transaction; nothing when all is taken.
+    fn next(&mut self) -> Option<Report> {
+        let mut report = Report::default();
+        report.events.extend(self.events.drain(..self.events.len().min(CHUNK)));
+        while report.put.len() + report.remove.len() < CHUNK
+            && let Some((key, status)) = self.statuses.pop_first()
+        {
             match status {
-                Some(status) => report.put.push((**status).clone()),
-                None => report.remove.push(key.clone()),
+                Some(status) => report.put.push(*status),
+                None => report.remove.push(key),
             }
         }
-        report
+        (!report.is_empty()).then_some(report)
     }
 }
 
@@ -71,21 +78,24 @@ impl Reporter {
 
 /// Stores the batch, however long it takes; gives up only when the node is being stopped.
 async fn store(control: &Control, batch: &mut Batch, inbox: &mut mpsc::UnboundedReceiver<News>) {
-    let mut delay = FIRST_RETRY;
-    loop {
-        match control.report(batch.report()).await {
-            Ok(_) => return,
-            Err(error) if inbox.is_closed() => {
-                return tracing::warn!(%error, "the last statuses could not be stored");
-            }
-            Err(error) => {
-                tracing::warn!(%error, "statuses cannot be stored, trying again");
-                tokio::time::sleep(delay).await;
-                delay = (delay * 2).min(LAST_RETRY);
-                while let Ok(news) = inbox.try_recv() {
-                    batch.add(news);
+    while let Some(report) = batch.next() {
+        let mut delay = FIRST_RETRY;
+        loop {
+            match control.report(report.clone()).await {
+                Ok(_) => break,
+                Err(error) if inbox.is_closed() => {
+                    return tracing::warn!(%error, "the last statuses could not be stored");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "statuses cannot be stored, trying again");
+                    tokio::time::sleep(delay).await;
+                    delay = (delay * 2).min(LAST_RETRY);
                 }
             }
+        }
+        // What came meanwhile may replace what is not stored yet.
+        while let Ok(news) = inbox.try_recv() {
+            batch.add(news);
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct Memory {
     pub(crate) problem: Option<Reason>,
     /// The running container has to end, because of this.
     pub(crate) kill: Option<(ReplicaState, Reason)>,
+    /// When readiness is checked again after a check that could not be made.
+    pub(crate) check_at: Option<Timestamp>,
     /// Container whose readiness checks succeeded.
     pub(crate) ready_id: Option<String>,
     /// Liveness failures in a row.
@@ -333,8 +335,11 @@ impl Planner<'_> {
     /// The main container runs: is it ready, and is it alive?
     fn runs(&mut self, target: &Arc<Target>, main: &Seen) {
         self.replica.status.image_state = smr_model::ImageState::Pulled;
-        self.replica.status.retry_at = None;
         if let Some((state, reason)) = self.replica.memory.kill.clone() {
+            // The engine may have refused to stop it.
+            if self.waits_for_retry() {
+                return;
+            }
             self.enter(state, Some(reason.clone()));
             self.enter(ReplicaState::Kill, Some(reason));
             let stop = Action::Stop {
@@ -344,11 +349,15 @@ impl Planner<'_> {
             };
             return self.act(stop, &target.main_hash);
         }
+        self.replica.status.retry_at = None;
         let ready = self.replica.status.ready
             || target.rendered.readiness.is_empty()
             || self.replica.memory.ready_id.as_deref() == Some(main.id.as_str());
         if !ready {
             self.enter(ReplicaState::ReadinessCheck, None);
+            if let Some(at) = self.replica.memory.check_at.filter(|at| *at > self.now) {
+                return self.wake_at(at);
+            }
             let probe = Action::Readiness { id: main.id.clone(), target: Arc::clone(target) };
             return self.act(probe, &target.main_hash);
         }

@@ -1,6 +1,6 @@
 //! Puts what came of an action into the replica.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use smr_model::{EngineState, ImageState, Reason, ReplicaState};
 
 use super::{
@@ -9,6 +9,9 @@ use super::{
     span,
 };
 use crate::backoff::retry_delay;
+
+/// Pause after a check that could not be made, for example of a paused container.
+const CHECK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// Liveness that fails less often than this in a row is only counted.
 fn liveness_limit(replica: &Replica) -> u32 {
@@ -45,8 +48,9 @@ pub fn settle(now: Timestamp, replica: &mut Replica, kind: ActionKind, outcome: 
                 }
                 _ => {
                     replica.status.image_state = ImageState::Pulled;
-                    // What is forgiven are deaths of the container before this one.
+                    // What is forgiven, and what has to end, is the container before this one.
                     replica.memory.forgiven = false;
+                    replica.memory.kill = None;
                     replica.main = Some(seen);
                 }
             }
@@ -107,15 +111,17 @@ fn failed(now: Timestamp, replica: &mut Replica, kind: ActionKind, problem: Prob
         (
             ProblemKind::NotFound | ProblemKind::Unavailable,
             ActionKind::Readiness | ActionKind::Liveness,
-        ) => {}
-        (ProblemKind::NotFound, ActionKind::Start(Role::Main) | ActionKind::Stop) => {
-            replica.main = None;
-        }
-        (ProblemKind::NotFound, ActionKind::Start(Role::Init)) => replica.init = None,
+        ) => replica.memory.check_at = Some(now + CHECK_AGAIN),
+        (ProblemKind::NotFound, ActionKind::Stop) => replica.main = None,
         (ProblemKind::ImageMissing, ActionKind::Create(_)) if !replica.memory.pulled => {
             replica.memory.image_missing = true;
         }
         (problem_kind, _) => {
+            match (problem_kind, kind) {
+                (ProblemKind::NotFound, ActionKind::Start(Role::Main)) => replica.main = None,
+                (ProblemKind::NotFound, ActionKind::Start(Role::Init)) => replica.init = None,
+                _ => {}
+            }
             // A creation finds nothing missing but networks and the like, which may yet appear.
             let mut reason = reason;
             if problem_kind == ProblemKind::NotFound && matches!(kind, ActionKind::Create(_)) {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use smr_model::{ContainerSpec, ImageState};
 
+mod delays;
+
 use super::*;
 use crate::render::{Probe, ProbeCheck, Rendered};
 

@@ -1,0 +1,125 @@
+//! What the driver makes of news, without an engine or a loop around it.
+
+use smr_engine::{MemoryEngine, Owner};
+use smr_pki::{DataKey, Role};
+use smr_store::Store;
+
+use super::*;
+
+struct Lab {
+    driver: Driver,
+    control: Control,
+    _dir: tempfile::TempDir,
+    _news: mpsc::UnboundedReceiver<News>,
+}
+
+async fn lab(definition: &str) -> Lab {
+    let dir = tempfile::TempDir::new().unwrap();
+    let store = Store::open(smr_store::Options::new(dir.path())).await.unwrap();
+    let options = smr_control::Options { node_id: 1, node_name: "one".to_owned() };
+    let control = Control::new(store, DataKey::from_bytes(&[7; 32]), options);
+    apply(&control, definition).await;
+    let engine = MemoryEngine::new(Owner { cluster: "c".into(), node: "one".into() });
+    let (reports, news) = mpsc::unbounded_channel();
+    let driver = Driver::new(
+        World::load(&control).await.unwrap(),
+        control.clone(),
+        Arc::new(engine),
+        1,
+        mpsc::unbounded_channel().0,
+        reports,
+        watch::channel(Desired::default()).0,
+        watch::channel(EngineStatus::Unknown).0,
+        DebugLog::default(),
+    );
+    Lab { driver, control, _dir: dir, _news: news }
+}
+
+fn actor() -> smr_control::Actor {
+    smr_control::Actor { name: "kim".to_owned(), role: Role::Admin }
+}
+
+async fn apply(control: &Control, definition: &str) {
+    control.apply(definition, "test.yaml", false, &actor()).await.unwrap();
+}
+
+fn web(tag: &str) -> String {
+    format!("kind: containers\nmeta: {{group: g, name: web}}\nspec: {{image: i, tag: '{tag}'}}\n")
+}
+
+impl Lab {
+    /// Visits what is to be visited; the digest the first replica should have.
+    fn hash(&mut self) -> String {
+        for key in std::mem::take(&mut self.driver.dirty) {
+            self.driver.visit(&key);
+        }
+        let slot = &self.driver.world.slots[&ReplicaKey::new("g", "web", 1)];
+        let wanted = slot.replica.wanted.as_ref().expect("wanted");
+        wanted.target.as_ref().ok().expect("rendered").main_hash.clone()
+    }
+}
+
+/// One watch falls behind and everything is read anew; the other one still tells of the time
+/// before. Its old news must not bring back what has been overtaken.
+#[tokio::test]
+async fn news_from_before_a_full_read_are_dropped() {
+    let mut lab = lab(&web("1")).await;
+    let first = lab.hash();
+    let mut objects = lab.driver.watch(keyspace::OBJECTS);
+    let mut restarts = lab.driver.watch(keyspace::RESTARTS);
+    apply(&lab.control, &web("2")).await;
+    lab.control.restart("g", "web", &actor()).await.unwrap();
+    lab.control.restart("g", "web", &actor()).await.unwrap();
+    let _ = lab.driver.catch_up(keyspace::RESTARTS).await;
+    let second = lab.hash();
+    assert_ne!(first, second);
+    let token = lab.driver.world.tokens.clone();
+    assert_eq!(token.len(), 1);
+
+    let old = next(&mut objects).await.unwrap();
+    assert!(old.revision <= lab.driver.world.loaded);
+    lab.driver.objects_changed(&old);
+    let old = next(&mut restarts).await.unwrap();
+    lab.driver.restarts_asked(&old);
+    assert!(lab.driver.dirty.is_empty());
+    assert_eq!(lab.driver.world.tokens, token);
+
+    // What is new is taken.
+    apply(&lab.control, &web("3")).await;
+    let new = next(&mut objects).await.unwrap();
+    lab.driver.objects_changed(&new);
+    assert!(![first, second].contains(&lab.hash()));
+}
+
+/// What was removed while nobody watched is not used any more.
+#[tokio::test]
+async fn a_full_read_forgets_what_is_gone() {
+    let uses = "kind: secret\nmeta: {group: g, name: s}\nspec: {data: {k: v}}\n---\n\
+                kind: containers\nmeta: {group: g, name: web}\n\
+                spec: {image: i, tag: '1', envs: ['K=(( lookup \"secret/g/s:k\" ))']}\n";
+    let mut lab = lab(uses).await;
+    lab.hash();
+    let secret = ObjectKey::new(Kind::Secret, "g", "s");
+    lab.control.delete_all(vec![secret], None, &actor()).await.unwrap();
+    let _ = lab.driver.catch_up(keyspace::OBJECTS).await;
+    for key in std::mem::take(&mut lab.driver.dirty) {
+        lab.driver.visit(&key);
+    }
+    let slot = &lab.driver.world.slots[&ReplicaKey::new("g", "web", 1)];
+    let reason = slot.replica.wanted.as_ref().unwrap().target.as_ref().err().unwrap();
+    assert_eq!(reason.code, "MissingObject");
+}
+
+/// Being told again and again that the engine is away is no work.
+#[tokio::test]
+async fn an_engine_that_stays_away_wakes_nobody() {
+    let mut lab = lab(&web("1")).await;
+    lab.hash();
+    lab.driver.engine_lost("refused".to_owned());
+    assert_eq!(lab.driver.dirty.len(), 1);
+    lab.driver.dirty.clear();
+    lab.driver.engine_lost("refused".to_owned());
+    assert!(lab.driver.dirty.is_empty());
+    lab.driver.engine_lost("no such socket".to_owned());
+    assert_eq!(lab.driver.dirty.len(), 1);
+}
