@@ -10,7 +10,7 @@ use smr_model::ReplicaKey;
 pub(crate) const MANAGED: (&str, &str) = ("managed", "smr");
 /// Label with the cluster's id.
 pub(crate) const CLUSTER: &str = "smr.cluster";
-/// Label with the node's name.
+/// Label with the node's id.
 pub(crate) const NODE: &str = "smr.node";
 const GROUP: &str = "smr.group";
 const NAME: &str = "smr.name";
@@ -44,7 +44,7 @@ impl Role {
 pub struct Owner {
     /// Id of the cluster.
     pub cluster: String,
-    /// Name of the node.
+    /// Id of the node, as text: it stays when a node gets another name.
     pub node: String,
 }
 

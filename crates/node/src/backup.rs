@@ -38,10 +38,7 @@ pub fn restore_backup(file: &Path, config: &Config, replace: bool) -> anyhow::Re
     if dir.exists() {
         refuse_a_running_node(&dir)?;
         if !replace {
-            bail!(
-                "`{}` has state already; restore with `--replace` to put it aside",
-                dir.display()
-            );
+            bail!("`{}` has state already; restore with `--force` to put it aside", dir.display());
         }
         let aside = dir.with_file_name(format!("store.until-{}", Timestamp::now().as_second()));
         fs::rename(&dir, &aside)
