@@ -159,7 +159,10 @@ impl Driver {
                     self.refresh_at = None;
                     self.list();
                 }
-                _ = resync.tick() => self.list(),
+                _ = resync.tick() => {
+                    self.dirty.extend(self.world.all_replicas());
+                    self.list();
+                }
                 Some(ended) = self.actions.join_next(), if !self.actions.is_empty() => {
                     if let Err(error) = ended {
                         tracing::error!(%error, "an action panicked");

@@ -11,8 +11,8 @@ use smr_model::{
     Definition, Kind, ObjectKey, Reason, ReplicaKey, ReplicaStatus, Spec, spec::ContainersSpec,
 };
 use smr_reconcile::{
-    DependencyState, Memory, NodeFacts, Objects, Peers, Replica, Target, Wanted, dependencies,
-    fresh_status, local_indexes, render,
+    DependencyState, Memory, NodeFacts, Objects, Peers, Rendered, Replica, Target, Wanted,
+    dependencies, fresh_status, local_indexes, render,
 };
 use smr_store::{KeyValue, RangeQuery};
 use tokio_util::sync::CancellationToken;
@@ -262,15 +262,8 @@ impl World {
         let (uid, generation) = (object.uid.clone(), object.generation);
         let (rendered, used) = render(key, &object.definition, self, &self.node, object.updated);
         let target = rendered.map(|rendered| {
-            Arc::new(Target {
-                main_hash: control.fingerprint(&rendered.main),
-                init_hash: rendered
-                    .init
-                    .as_ref()
-                    .map(|init| control.fingerprint(init))
-                    .unwrap_or_default(),
-                rendered,
-            })
+            let (main_hash, init_hash) = digests(control, &rendered);
+            Arc::new(Target { rendered, main_hash, init_hash })
         });
         if let Some(slot) = self.slots.get_mut(key) {
             if let Ok(target) = &target {
@@ -291,6 +284,18 @@ impl World {
             None => Some(Reason::new("MissingObject", format!("`{object}` is being made"))),
         })
     }
+}
+
+/// Digests of the main and the init container. A main container is also what ran before it: another
+/// init container is another one.
+fn digests(control: &Control, rendered: &Rendered) -> (String, String) {
+    let Some(init) = &rendered.init else {
+        return (control.fingerprint(&rendered.main), String::new());
+    };
+    let init_hash = control.fingerprint(init);
+    let mut main = rendered.main.clone();
+    main.labels.insert("init container".to_owned(), init_hash.clone());
+    (control.fingerprint(&main), init_hash)
 }
 
 impl Slot {

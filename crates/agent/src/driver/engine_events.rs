@@ -1,6 +1,6 @@
 //! What the engine says, put into the world.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use smr_engine::{Container, EngineEvent, EngineEventKind, Error, Role};
@@ -59,30 +59,38 @@ impl Driver {
             }
             let found = seen(container);
             if own.role == Role::Main {
-                slot.replica.status.addresses = container
+                let addresses: BTreeMap<String, String> = container
                     .addresses
                     .iter()
                     .map(|(network, ip)| (network.clone(), ip.to_string()))
                     .collect();
+                if slot.replica.status.addresses != addresses {
+                    slot.replica.status.addresses = addresses;
+                    self.dirty.insert(own.replica.clone());
+                }
                 if self.was_down && found.ended() {
                     slot.replica.memory.forgive();
                 }
             }
-            *part(slot, own.role) = Some(found);
+            let found = Some(found);
+            if *part(slot, own.role) != found {
+                *part(slot, own.role) = found;
+                self.dirty.insert(own.replica.clone());
+            }
         }
         for (key, slot) in &mut self.world.slots {
             if slot.touched > touched || is_changing(slot) {
                 continue;
             }
             for role in [Role::Main, Role::Init] {
-                if !present.contains(&(key.clone(), role)) {
-                    *part(slot, role) = None;
+                if !present.contains(&(key.clone(), role)) && part(slot, role).take().is_some() {
+                    self.dirty.insert(key.clone());
                 }
             }
         }
-        self.dirty.extend(self.world.all_replicas());
         self.was_down = false;
         if self.engine_down.take().is_some() {
+            self.dirty.extend(self.world.all_replicas());
             tracing::info!(containers = containers.len(), "the container engine answers");
             self.status.send_replace(EngineStatus::Ready);
             self.desired.send_modify(|desired| {

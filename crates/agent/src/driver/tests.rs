@@ -55,7 +55,7 @@ impl Lab {
         }
         let slot = &self.driver.world.slots[&ReplicaKey::new("g", "web", 1)];
         let wanted = slot.replica.wanted.as_ref().expect("wanted");
-        wanted.target.as_ref().ok().expect("rendered").main_hash.clone()
+        wanted.target.as_ref().expect("rendered").main_hash.clone()
     }
 }
 

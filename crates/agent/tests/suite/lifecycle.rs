@@ -145,6 +145,27 @@ async fn an_init_container_ends_before_the_main_one_starts() {
 }
 
 #[tokio::test]
+async fn another_init_container_runs_before_another_main_one() {
+    let node = Node::start().await;
+    node.engine.set_program("shop-web-1-init", Program::ends(Duration::ZERO, 0));
+    let with_init = |tag: &str| {
+        containers("web", "1", 1, "").replace("---\n", "")
+            + &format!("initContainer: {{image: web, tag: \"{tag}\"}}\n")
+    };
+    node.apply(&with_init("1")).await;
+    node.until_running(&["shop-web-1"]).await;
+    let (main, init) = (node.id("shop-web-1"), node.id("shop-web-1-init"));
+    node.apply(&with_init("2")).await;
+    node.until("another one runs", |all| {
+        let it = &all["shop-web-1"];
+        it.state == ReplicaState::Running && it.container_id != main
+    })
+    .await;
+    assert_ne!(node.id("shop-web-1-init"), init);
+    assert_eq!(node.engine.container("shop-web-1-init").unwrap().image, "web:2");
+}
+
+#[tokio::test]
 async fn a_failing_init_container_is_tried_again() {
     let node = Node::start().await;
     node.engine.set_program("shop-web-1-init", Program::ends(Duration::ZERO, 4));

@@ -1,6 +1,8 @@
 //! The agent over a real store and the engine in memory: what users apply becomes containers,
 //! whatever happens to them, the engine and the agent meanwhile.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod changes;
 mod dependencies;
 mod engine;

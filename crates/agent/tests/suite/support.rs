@@ -123,10 +123,10 @@ impl Node {
                     changes.next().await.unwrap().unwrap();
                 }
             };
-            match tokio::time::timeout(DEADLINE, met).await {
-                Ok(statuses) => statuses,
-                Err(_) => panic!("{place}: not so in time: {what}\n{}", self.describe().await),
-            }
+            let Ok(statuses) = tokio::time::timeout(DEADLINE, met).await else {
+                panic!("{place}: not so in time: {what}\n{}", self.describe().await);
+            };
+            statuses
         }
     }
 
@@ -159,9 +159,8 @@ impl Node {
     ) -> impl Future<Output = ()> + 'a {
         let place = std::panic::Location::caller();
         async move {
-            if tokio::time::timeout(DEADLINE, self.engine.until(wanted)).await.is_err() {
-                panic!("{place}: not so in time: {what}\n{}", self.describe().await);
-            }
+            let met = tokio::time::timeout(DEADLINE, self.engine.until(wanted)).await;
+            assert!(met.is_ok(), "{place}: not so in time: {what}\n{}", self.describe().await);
         }
     }
 
@@ -221,10 +220,10 @@ pub(crate) fn containers_in(
     replicas: u32,
     spec: &str,
 ) -> String {
-    let lines: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+    let lines = spec.replace('\n', "\n  ");
     format!(
         "kind: containers\nmeta: {{group: {group}, name: {name}}}\nspec:\n  image: web\n  \
-         tag: \"{tag}\"\n  replicas: {replicas}\n{lines}---\n"
+         tag: \"{tag}\"\n  replicas: {replicas}\n  {lines}\n---\n"
     )
 }
 

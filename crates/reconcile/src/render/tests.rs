@@ -44,9 +44,9 @@ impl World {
 
 /// A `containers` object with these lines in its `spec`.
 fn containers(spec: &str) -> String {
-    let lines: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+    let lines = spec.replace('\n', "\n  ");
     format!(
-        "kind: containers\nmeta: {{group: shop, name: web}}\nspec:\n  image: web\n  tag: \"1\"\n{lines}---\n"
+        "kind: containers\nmeta: {{group: shop, name: web}}\nspec:\n  image: web\n  tag: \"1\"\n  {lines}\n---\n"
     )
 }
 
