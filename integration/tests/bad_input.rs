@@ -129,6 +129,8 @@ const CASES: &[Case] = &[
     run("logs of nothing", &["logs", "containers/a/a-b-1"]),
     run("restart of nothing", &["restart", "containers/a/a-b-1"]),
     run("remove of nothing", &["remove", "configuration/a/nothing"]),
+    run("remove of a volume in use", &["remove", "volume/a/disk"]),
+    run("remove of a network in use", &["remove", "network/a/wire"]),
     run("unknown output", &["ps", "--output", "csv"]),
     run("explain of nothing", &["explain", "containers.replica"]),
     run("bad selector", &["list", "configuration", "--selector", "a b=c"]),
@@ -177,12 +179,18 @@ const CASES: &[Case] = &[
 
 const GOOD: &str = "kind: configuration\nmeta: {group: a, name: fine}\nspec: {data: {a: b}}\n";
 const SAFE: &str = "kind: secret\nmeta: {group: a, name: safe}\nspec: {data: {key: bWFya2Vy}}\n";
+const USED: &str = "kind: volume\nmeta: {group: a, name: disk}\n---\n\
+                    kind: network\nmeta: {group: a, name: wire}\n---\n\
+                    kind: containers\nmeta: {group: a, name: user}\nspec:\n  image: x\n  \
+                    replicas: 0\n  networks: [{group: a, name: wire}]\n  volumes: \
+                    [{type: volume, name: disk, mountPoint: /disk}]\n";
 
 #[test]
 fn every_bad_input_has_its_message_fails_and_changes_nothing() {
     let Some(lab) = Lab::require() else { return };
     let node = Node::start(&lab, "[node]\nname = \"pinned\"\n").unwrap();
     node.apply(SAFE).unwrap();
+    node.apply(USED).unwrap();
     node.file("good.yaml", GOOD).unwrap();
     let text = "x".repeat(9 * 1024 * 1024);
     node.file(
@@ -227,7 +235,7 @@ fn every_bad_input_has_its_message_fails_and_changes_nothing() {
 fn state(node: &Node) -> String {
     let health = node.ok(&["health", "--output", "json"]).unwrap();
     let health: serde_json::Value = serde_json::from_str(&health).unwrap();
-    let objects: Vec<String> = ["configuration", "secret", "containers", "network"]
+    let objects: Vec<String> = ["configuration", "secret", "containers", "network", "volume"]
         .iter()
         .map(|kind| node.ok(&["list", kind, "--output", "name"]).unwrap())
         .collect();

@@ -62,6 +62,13 @@ pub enum Error {
         /// The object that has the names.
         other: Box<ObjectKey>,
     },
+    /// Networks or volumes that containers use. Removing them would take a network, or data, from
+    /// containers that stay.
+    #[error("{}", in_use_text(used))]
+    InUse {
+        /// Each of them, and the objects that use it.
+        used: Vec<(ObjectKey, Vec<ObjectKey>)>,
+    },
     /// Others changed the object again and again.
     #[error("`{key}` is being changed by somebody else")]
     Contended {
@@ -140,7 +147,10 @@ impl Error {
             Self::Invalid { .. } => Code::Invalid,
             Self::NoDocuments | Self::Parameter { .. } => Code::BadRequest,
             Self::NoObject { .. } | Self::NoReplica { .. } => Code::NotFound,
-            Self::Owned { .. } | Self::NameTaken { .. } | Self::Contended { .. } => Code::Conflict,
+            Self::Owned { .. }
+            | Self::NameTaken { .. }
+            | Self::InUse { .. }
+            | Self::Contended { .. } => Code::Conflict,
             Self::TooLarge { .. } => Code::TooLarge,
             Self::Compacted { .. } => Code::Compacted,
             Self::Damaged { .. } | Self::Sealed { .. } | Self::Store { .. } => Code::Internal,
@@ -177,6 +187,11 @@ impl Error {
                 Some("remove the object, so that its new owner can make it".into())
             }
             Self::NameTaken { .. } => Some("choose another group or name".into()),
+            Self::InUse { .. } => Some(
+                "remove those that use it in the same request, or before it; or take it out of \
+                 their definitions"
+                    .into(),
+            ),
             Self::Contended { .. } => Some("look at it again and repeat the request".into()),
             Self::TooLarge { .. } => Some("put large files into an image or a volume".into()),
             Self::Compacted { .. } => Some("start again without `from`".into()),
@@ -252,6 +267,14 @@ fn one_line(detail: &ErrorDetail) -> String {
     }
     text.push_str(&detail.message);
     text
+}
+
+fn in_use_text(used: &[(ObjectKey, Vec<ObjectKey>)]) -> String {
+    let one = |(key, users): &(ObjectKey, Vec<ObjectKey>)| {
+        let users: Vec<String> = users.iter().map(|user| format!("`{user}`")).collect();
+        format!("`{key}` is used by {}", users.join(", "))
+    };
+    used.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn owner_text(owner: Option<&Owner>) -> String {

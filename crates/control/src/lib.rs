@@ -11,7 +11,8 @@
 //!
 //! Invariants: a request with a mistake in any document changes nothing; what is the same already
 //! is not written; a confidential value reaches the store only sealed, and leaves only masked
-//! unless it is asked for by name (`reveal`).
+//! unless it is asked for by name (`reveal`); a network or volume goes only together with the
+//! containers that use it.
 
 mod apply;
 mod control;
@@ -29,6 +30,7 @@ mod report;
 mod selector;
 mod stream;
 mod templates;
+mod users;
 mod watch;
 
 pub use control::{Actor, Control, Options};

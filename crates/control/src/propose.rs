@@ -83,7 +83,7 @@ impl Control {
                 steps.clear();
             }
             let order: Vec<usize> = steps.iter().map(|step| step.index).collect();
-            let committed = self.commit(steps).await?;
+            let committed = self.commit(steps, None).await?;
             written = committed.revision.or(written);
             let open = &order[committed.steps..];
             for (index, result) in planned {
@@ -100,7 +100,8 @@ impl Control {
         Err(Error::Contended { key: contended.unwrap_or_default() })
     }
 
-    /// Deletes the objects; those that do not exist are reported, not refused.
+    /// Deletes the objects; those that do not exist are reported, not refused. Networks and
+    /// volumes go only together with all that use them.
     pub(crate) async fn propose_delete(
         &self,
         keys: Vec<ObjectKey>,
@@ -122,7 +123,8 @@ impl Control {
                 steps.push(self.plan_delete(key, path, kv.mod_revision, actor));
             }
             let found: Vec<ObjectKey> = steps.iter().map(|s| s.event.object.clone()).collect();
-            let committed = self.commit(steps).await?;
+            let unused = self.check_unused(&found)?;
+            let committed = self.commit(steps, unused.as_ref()).await?;
             result.revision = committed.revision.unwrap_or(result.revision);
             result.deleted.extend_from_slice(&found[..committed.steps]);
             contended = committed.conflict;
@@ -223,8 +225,12 @@ impl Control {
     }
 
     /// Writes steps in as few transactions as fit, in order, until one finds something else than
-    /// was seen.
-    async fn commit(&self, steps: Vec<Step>) -> Result<Committed, Error> {
+    /// was seen, or `condition` does not hold any more.
+    async fn commit(
+        &self,
+        steps: Vec<Step>,
+        condition: Option<&Compare>,
+    ) -> Result<Committed, Error> {
         let mut committed = Committed { steps: 0, revision: None, conflict: None };
         let mut steps = steps.into_iter().peekable();
         while steps.peek().is_some() {
@@ -240,6 +246,7 @@ impl Control {
                 txn.then.extend(step.ops);
                 events.push(step.event);
             }
+            txn.compares.extend(condition.cloned());
             let txn = txn.then(self.event_op(&events).await?);
             let outcome = self.inner.store.txn(txn).await?;
             if !outcome.succeeded {

@@ -225,6 +225,55 @@ async fn remove_reports_what_was_missing() {
     assert_eq!(again.code(), Code::NotFound);
 }
 
+const STORAGE: &str = "kind: volume\nmeta: {group: g, name: dv}\nspec: {driver: local}\n---\n\
+                       kind: network\nmeta: {group: g, name: net}\nspec: {driver: bridge}\n---\n";
+
+fn user_of_storage(group: &str, volume: &str) -> String {
+    format!(
+        "kind: containers\nmeta: {{group: {group}, name: web}}\nspec:\n  image: web\n  volumes: \
+         [{{type: volume, name: {volume}, mountPoint: /d}}]\n  networks: [{{group: g, name: net}}]\n"
+    )
+}
+
+#[tokio::test]
+async fn volumes_and_networks_stay_while_containers_use_them() {
+    for (group, volume) in [("g", "dv"), ("g", "g-dv"), ("other", "g-dv")] {
+        let it = control().await;
+        let pack = STORAGE.to_owned() + &user_of_storage(group, volume);
+        it.apply(&pack, "p.yaml", false, &kim()).await.unwrap();
+        let before = it.revision();
+        for (kind, name) in [(Kind::Volume, "dv"), (Kind::Network, "net")] {
+            let error = it.delete(&key(kind, name), None, &kim()).await.unwrap_err();
+            assert_eq!(error.code(), Code::Conflict);
+            let user = format!("`{kind}/g/{name}` is used by `containers/{group}/web`");
+            assert_eq!(error.to_string(), user);
+        }
+        let error = it.remove(STORAGE, "s.yaml", &kim()).await.unwrap_err().to_string();
+        assert!(error.contains("volume/g/dv") && error.contains("network/g/net"), "{error}");
+        assert_eq!(it.revision(), before, "nothing was deleted");
+        // With its user, in whatever order.
+        assert_eq!(it.remove(&pack, "p.yaml", &kim()).await.unwrap().deleted.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn what_only_looks_like_a_use_keeps_nothing() {
+    let it = control().await;
+    // An object of that very name comes before the engine's name of another one.
+    let nearer = "kind: volume\nmeta: {group: g, name: g-dv}\n---\n";
+    let user = user_of_storage("g", "g-dv");
+    let bind = "---\n".to_owned()
+        + &user_of_storage("h", "dv").replace("type: volume", "type: bind, hostPath: /dv");
+    let users = (user + &bind).replace("name: net", "name: elsewhere");
+    let body = STORAGE.to_owned() + nearer + &users;
+    it.apply(&body, "p.yaml", false, &kim()).await.unwrap();
+    it.remove(STORAGE, "s.yaml", &kim()).await.unwrap();
+    let nearer = it.delete(&key(Kind::Volume, "g-dv"), None, &kim()).await.unwrap_err();
+    assert_eq!(nearer.code(), Code::Conflict);
+    it.delete(&key(Kind::Containers, "web"), None, &kim()).await.unwrap();
+    it.delete(&key(Kind::Volume, "g-dv"), None, &kim()).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn applies_at_the_same_time_all_arrive() {
     let it = control().await;

@@ -1,7 +1,7 @@
 //! `remove`.
 
 use jiff::Timestamp;
-use smr_model::ObjectRef;
+use smr_model::{Kind, ObjectRef};
 use smr_wire::{DeleteQuery, DeleteResponse};
 
 use super::{DONE, Outcome, object_key, waiting};
@@ -34,6 +34,8 @@ pub(crate) async fn run(settings: &Settings, args: RemoveArgs) -> Outcome {
             },
         }
     }
+    // Containers before what they use, which cannot go while they are there.
+    keys.sort_by_key(|key| matches!(key.kind, Kind::Network | Kind::Volume));
     let client = settings.client()?;
     let printer = settings.printer;
     let mut deleted = Vec::new();
