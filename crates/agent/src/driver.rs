@@ -160,6 +160,9 @@ impl Driver {
                     self.list();
                 }
                 _ = resync.tick() => {
+                    if let Err(error) = self.world.take_statuses(&self.control).await {
+                        tracing::warn!(%error, "statuses cannot be read");
+                    }
                     self.dirty.extend(self.world.all_replicas());
                     self.list();
                 }
@@ -230,6 +233,7 @@ impl Driver {
             // The other watch fell behind and everything was read: this one tells of the past.
             return;
         }
+        self.world.waits.clear();
         let mut infrastructure = false;
         for event in batch.events.iter() {
             let Some(key) = keyspace::parse_object(&event.kv.key) else { continue };
@@ -401,7 +405,7 @@ impl Driver {
             self.debug.add(key, now, "deleted");
             events.push(event(key, now, "deleted", ""));
             self.world.slots.remove(key);
-            self.dirty.extend(self.world.dependents_of(&key.group));
+            self.tell_dependents(key);
             return self.report(News { key: key.clone(), status: None, events });
         }
         let status = slot.replica.status.clone();
@@ -438,13 +442,21 @@ impl Driver {
                 tracing::info!(replica = %key, state = %status.state, reason, "{key} is {}",
                     status.state);
             }
-            self.dirty.extend(self.world.dependents_of(&key.group));
+        }
+        if fresh || telling(before) != telling((status.ready, status.state)) {
+            self.tell_dependents(key);
         }
         let slot = self.world.slots.get_mut(key).expect("not removed since");
         if slot.reported.as_ref() != Some(&status) || !events.is_empty() {
             slot.reported = Some(status.clone());
             self.report(News { key: key.clone(), status: Some(Box::new(status)), events });
         }
+    }
+
+    /// Those that depend on something in the group of `key` have to be looked at.
+    fn tell_dependents(&mut self, key: &ReplicaKey) {
+        self.world.waits.clear();
+        self.dirty.extend(self.world.dependents_of(&key.group));
     }
 
     fn report(&self, news: News) {
@@ -467,6 +479,13 @@ impl Driver {
             let _ = messages.send(Message::Listed { touched, containers });
         });
     }
+}
+
+/// As much of a replica's state as matters to those that depend on it: the steps on its way up do
+/// not.
+fn telling((ready, state): (bool, ReplicaState)) -> (bool, Option<ReplicaState>) {
+    let told = state.is_trouble() || state.is_done() || state == ReplicaState::Pending;
+    (ready, told.then_some(state))
 }
 
 fn event(key: &ReplicaKey, time: Timestamp, kind: &str, message: &str) -> Event {

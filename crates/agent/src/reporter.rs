@@ -99,3 +99,55 @@ async fn store(control: &Control, batch: &mut Batch, inbox: &mut mpsc::Unbounded
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use smr_model::{Kind, ObjectKey};
+
+    use super::*;
+
+    fn news(index: u32, status: bool, kind: &str) -> News {
+        let key = ReplicaKey::new("g", "web", index);
+        let now = Timestamp::UNIX_EPOCH;
+        let event = Event {
+            revision: 0,
+            kind: kind.to_owned(),
+            object: ObjectKey::new(Kind::Containers, "g", key.generated_name()),
+            time: now,
+            node: String::new(),
+            message: String::new(),
+        };
+        let fresh = status.then(|| Box::new(smr_reconcile::fresh_status(&key, "n", 1, now)));
+        News { key, status: fresh, events: vec![event] }
+    }
+
+    #[test]
+    fn a_large_batch_is_split_and_nothing_is_lost() {
+        let mut batch = Batch::default();
+        for index in 0..1000 {
+            batch.add(news(index, index % 3 != 0, &index.to_string()));
+        }
+        let mut seen = (0, 0, Vec::new());
+        while let Some(report) = batch.next() {
+            assert!(report.put.len() + report.remove.len() <= CHUNK);
+            assert!(report.events.len() <= CHUNK);
+            seen.0 += report.put.len();
+            seen.1 += report.remove.len();
+            seen.2.extend(report.events.into_iter().map(|event| event.kind));
+        }
+        assert_eq!((seen.0, seen.1), (666, 334));
+        let order: Vec<String> = (0..1000).map(|index| index.to_string()).collect();
+        assert_eq!(seen.2, order);
+    }
+
+    #[test]
+    fn the_last_news_of_a_replica_counts_and_every_event() {
+        let mut batch = Batch::default();
+        batch.add(news(1, true, "running"));
+        batch.add(news(1, false, "deleted"));
+        let report = batch.next().unwrap();
+        assert_eq!((report.put.len(), report.remove.len(), report.events.len()), (0, 1, 2));
+        assert!(batch.next().is_none());
+    }
+}

@@ -48,6 +48,8 @@ pub(crate) struct World {
     pub(crate) objects: BTreeMap<ObjectKey, StoredObject>,
     pub(crate) tokens: BTreeMap<ReplicaKey, String>,
     pub(crate) slots: BTreeMap<ReplicaKey, Slot>,
+    /// What the replicas of an object wait for, as long as nothing that tells changed.
+    pub(crate) waits: BTreeMap<ObjectKey, DependencyState>,
     /// Networks and volumes: there, or why not.
     pub(crate) ready: Ready,
     /// Revision at which objects and tokens were read; what watches tell is newer.
@@ -89,17 +91,27 @@ impl World {
             objects: BTreeMap::new(),
             tokens: BTreeMap::new(),
             slots: BTreeMap::new(),
+            waits: BTreeMap::new(),
             ready: Ready::new(),
             loaded: 0,
         };
         world.reload(control).await?;
-        let (_, statuses) = control.statuses().await?;
-        for status in statuses.into_iter().filter(|s| s.node_id == world.node_id) {
-            let mut slot = Slot::new(status.clone());
-            slot.reported = Some(status.clone());
-            world.slots.insert(status.key, slot);
-        }
+        world.take_statuses(control).await?;
         Ok(world)
+    }
+
+    /// Gives every stored status of this node a slot if it has none, so that those of replicas
+    /// that are gone are removed.
+    pub(crate) async fn take_statuses(&mut self, control: &Control) -> Result<(), Error> {
+        let (_, statuses) = control.statuses().await?;
+        for status in statuses.into_iter().filter(|s| s.node_id == self.node_id) {
+            self.slots.entry(status.key.clone()).or_insert_with(|| {
+                let mut slot = Slot::new(status.clone());
+                slot.reported = Some(status);
+                slot
+            });
+        }
+        Ok(())
     }
 
     /// Reads objects and restart requests anew, for example after a watch fell behind.
@@ -110,6 +122,7 @@ impl World {
         let tokens = RangeQuery::prefix(keyspace::RESTARTS).at(revision);
         let tokens = control.store().range(&tokens)?;
         self.loaded = revision;
+        self.waits.clear();
         self.objects = objects.into_iter().map(|object| (object.key(), object)).collect();
         let token = |kv: KeyValue| {
             Some((keyspace::parse_restart(&kv.key)?, String::from_utf8(kv.value).ok()?))
@@ -225,18 +238,27 @@ impl World {
             return None;
         }
         let target = self.target(control, key)?;
-        let object = self.objects.get(&key.object())?;
+        let owner = key.object();
+        let object = self.objects.get(&owner)?;
+        let Spec::Containers(spec, _) = &object.definition.spec else { return None };
+        let waits = match self.waits.get(&owner) {
+            _ if spec.dependencies.is_empty() => DependencyState::Solved,
+            Some(known) => known.clone(),
+            // The same for all replicas of the object, since none waits for its own kind.
+            None => {
+                let found = dependencies(key, &spec.dependencies, self);
+                self.waits.insert(owner.clone(), found.clone());
+                found
+            }
+        };
+        let object = self.objects.get(&owner)?;
         let Spec::Containers(spec, _) = &object.definition.spec else { return None };
         Some(Wanted {
             generation: object.generation,
             missing: target.as_ref().ok().and_then(|target| self.missing(target)),
             target,
             restart_token: self.tokens.get(key).cloned().unwrap_or_default(),
-            dependencies: if spec.dependencies.is_empty() {
-                DependencyState::Solved
-            } else {
-                dependencies(key, &spec.dependencies, self)
-            },
+            dependencies: waits,
             dependency_names: spec
                 .dependencies
                 .iter()

@@ -24,6 +24,8 @@ pub enum DependencyState {
     },
 }
 
+/// So many replicas that are waited for are named; the message is in the status of every waiting one.
+const NAMED: usize = 3;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Checks the dependencies of `this` in their order; the first one that is not ready is reported.
@@ -47,14 +49,19 @@ pub fn dependencies(
             // `*` in one's own group means the others: nobody waits for itself.
             .filter(|(key, _)| (&key.group, &key.name) != (&this.group, &this.name))
             .collect();
-        let waiting_for: Vec<String> = matching
-            .iter()
-            .filter(|(_, status)| !status.is_some_and(is_ready))
+        let mut unready = matching.iter().filter(|(_, status)| !status.is_some_and(is_ready));
+        let mut waiting_for: Vec<String> = unready
+            .by_ref()
+            .take(NAMED)
             .map(|(key, status)| {
                 let state = status.map_or(ReplicaState::Created, |s| s.state);
                 format!("{} ({state})", key.generated_name())
             })
             .collect();
+        match unready.count() {
+            0 => {}
+            more => waiting_for.push(format!("{more} more")),
+        }
         let shown = format!("{}/{}", dependency.group, dependency.name);
         let message = if matching.is_empty() {
             format!("waits for `{shown}`, which does not exist yet")
@@ -123,6 +130,13 @@ mod tests {
             &[("db", 1, false), ("cache", 1, true)],
             Some("waits for `shop/*`: shop-db-1 (created)"),
         );
+    }
+
+    #[test]
+    fn a_message_does_not_grow_with_the_group() {
+        let replicas: Vec<_> = (1..=20).map(|index| ("db", index, false)).collect();
+        let three = "shop-db-1 (created), shop-db-2 (created), shop-db-3 (created)";
+        check("db", &replicas, Some(&format!("waits for `shop/db`: {three}, 17 more")));
     }
 
     #[test]

@@ -68,7 +68,7 @@ async fn an_object_removed_during_an_outage_leaves_nothing() {
     let mut node = Node::start().await;
     node.apply(&containers("web", "1", 3, "")).await;
     node.until("three run", |all| all.len() == 3 && all.values().all(|s| s.ready)).await;
-    node.kill_agent();
+    node.kill_agent().await;
     node.engine.set_reachable(false);
     node.remove(Kind::Containers, "shop", "web").await;
     node.start_agent().await;
@@ -134,7 +134,7 @@ async fn an_agent_after_a_crash_adopts_what_runs() {
         all.len() == 5 && all.values().all(|s| s.ready && !s.addresses.is_empty())
     })
     .await;
-    node.kill_agent();
+    node.kill_agent().await;
     let (before, stored) = (node.ids(), revisions(node.control.store()));
     node.engine.take_calls();
     node.start_agent().await;
@@ -209,7 +209,7 @@ async fn leftovers_of_ours_that_nobody_wants_are_removed() {
     let mut node = Node::start().await;
     node.apply(&containers("web", "1", 2, "")).await;
     node.until_running(&["shop-web-1", "shop-web-2"]).await;
-    node.kill_agent();
+    node.kill_agent().await;
     // Object and statuses are gone, the containers are all that is left.
     node.remove(Kind::Containers, "shop", "web").await;
     for index in 1..=2 {

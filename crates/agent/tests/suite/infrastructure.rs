@@ -27,7 +27,7 @@ async fn they_are_there_before_and_gone_after() {
     assert!(spec.networks[0].aliases.contains(&"front.shop.web.private".to_owned()));
 
     for (kind, name) in
-        [(Kind::Network, "front"), (Kind::Volume, "data"), (Kind::Containers, "web")]
+        [(Kind::Containers, "web"), (Kind::Network, "front"), (Kind::Volume, "data")]
     {
         node.remove(kind, "shop", name).await;
     }

@@ -84,7 +84,7 @@ async fn disturb(node: &mut Node, numbers: &mut Numbers) {
         }
         13 => node.engine.break_events(),
         14 => {
-            node.kill_agent();
+            node.kill_agent().await;
             node.start_agent().await;
         }
         _ => {

@@ -63,9 +63,12 @@ impl Node {
     }
 
     /// Ends the agent as a crash does: nothing is finished, nothing is stored.
-    pub(crate) fn kill_agent(&mut self) {
+    pub(crate) async fn kill_agent(&mut self) {
         let (_agent, runtime) = self.agent.take().expect("an agent runs");
-        runtime.shutdown_background();
+        let ended = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(DEADLINE));
+        ended.await.unwrap();
+        // The store outlives it here: what it had handed in is written before this is.
+        self.control.store().put("/test/killed", "").await.unwrap();
     }
 
     /// Ends the agent in good order.
