@@ -172,6 +172,7 @@ const CASES: &[Case] = &[
     ),
     run("server: nobody listens", &["--context", "elsewhere", "ps"]),
     // ---- size
+    run("value over the limit", &["apply", "value.yaml"]),
     run("body over the limit", &["apply", "large.yaml"]),
     // ---- backups
     run("backup: not a backup", &["smr", "backup", "verify", "good.yaml"]),
@@ -192,14 +193,11 @@ fn every_bad_input_has_its_message_fails_and_changes_nothing() {
     node.apply(SAFE).unwrap();
     node.apply(USED).unwrap();
     node.file("good.yaml", GOOD).unwrap();
-    let text = "x".repeat(9 * 1024 * 1024);
-    node.file(
-        "large.yaml",
-        &format!(
-            "kind: configuration\nmeta: {{group: a, name: b}}\nspec: {{data: {{a: {text}}}}}\n"
-        ),
-    )
-    .unwrap();
+    for (name, mebibytes) in [("value.yaml", 9), ("large.yaml", 40)] {
+        let value = "x".repeat(mebibytes << 20);
+        let head = "kind: configuration\nmeta: {group: a, name: b}\nspec: {data: {a: ";
+        node.file(name, &format!("{head}{value}}}}}\n")).unwrap();
+    }
     make_contexts(&node);
 
     let before = state(&node);

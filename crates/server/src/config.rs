@@ -27,7 +27,7 @@ impl ServerConfig {
     pub fn new(listen: Vec<SocketAddr>) -> Self {
         Self {
             listen,
-            body_limit: 8 * 1024 * 1024,
+            body_limit: 16 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),

@@ -51,7 +51,7 @@ impl IntoResponse for Failure {
             StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = json(status, &ErrorBody { error: self.0 });
         if status == StatusCode::PAYLOAD_TOO_LARGE {
-            // What is left of the body is not read.
+            // Perhaps not all of the body was read.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -51,6 +51,26 @@ async fn every_failure_is_in_the_envelope() {
 }
 
 #[tokio::test]
+async fn the_refusal_of_a_large_body_reaches_whoever_sends_all_of_it_first() {
+    let lab = lab_with(|config| config.body_limit = 1000).await;
+    // More than what fits into the buffers on the way.
+    let large = bytes::Bytes::from(vec![b'x'; 24 * 1024 * 1024]);
+    for alpn in [Alpn::Http1, Alpn::Http] {
+        let tls = client_config(&lab.user(Role::Admin), alpn).unwrap();
+        let client = reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap();
+        let pieces = futures_util::stream::iter([Ok::<_, std::io::Error>(large.clone())]);
+        let of_unknown_length = reqwest::Body::wrap_stream(pieces);
+        for body in [large.clone().into(), of_unknown_length] {
+            let response = client.post(lab.url(routes::APPLY)).body(body).send().await.unwrap();
+            let version = response.version();
+            assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "{version:?}");
+            let body: ErrorBody = response.json().await.unwrap();
+            assert_eq!(body.error.code, Code::TooLarge);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_takes_too_long_is_answered() {
     let lab = lab_with(|config| config.request_timeout = Duration::from_millis(50)).await;
     let admin = lab.client(Role::Admin);
