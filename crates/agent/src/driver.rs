@@ -436,12 +436,11 @@ impl Driver {
                 let _ = messages.send(Message::Done { key, kind, outcome });
             });
         }
-        if before != (status.ready, status.state) || fresh {
-            if status.state == ReplicaState::Running || status.state.is_trouble() {
-                let reason = status.reason.as_ref().map_or("", |r| r.message.as_str());
-                tracing::info!(replica = %key, state = %status.state, reason, "{key} is {}",
-                    status.state);
-            }
+        let worth_a_line = status.state == ReplicaState::Running || status.state.is_trouble();
+        if worth_a_line && (fresh || before != (status.ready, status.state)) {
+            let reason = status.reason.as_ref().map_or("", |r| r.message.as_str());
+            tracing::info!(replica = %key, state = %status.state, reason, "{key} is {}",
+                status.state);
         }
         if fresh || telling(before) != telling((status.ready, status.state)) {
             self.tell_dependents(key);
