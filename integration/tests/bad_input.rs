@@ -105,6 +105,8 @@ const CASES: &[Case] = &[
         "bad prefix",
         "prefix: dev\nkind: configuration\nmeta: {group: a, name: b}\nspec: {data: {}}\n",
     ),
+    apply("network of the engine's own", "kind: network\nmeta: {group: a, name: bridge}\n"),
+    apply("network of another group", "kind: network\nmeta: {group: b, name: wire}\n"),
     // ---- templates
     apply(
         "template: unknown function",

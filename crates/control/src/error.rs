@@ -1,6 +1,6 @@
 //! Why a request could not be met, and how the control API says so.
 
-use smr_model::{ObjectKey, Owner};
+use smr_model::{Kind, ObjectKey, Owner};
 use smr_pki::SealError;
 use smr_wire::{ApiError, Code, ErrorDetail};
 
@@ -54,8 +54,8 @@ pub enum Error {
         /// Its owner; none if somebody wants to own an object that has no owner.
         owner: Option<Box<Owner>>,
     },
-    /// Containers of two objects would have the same names.
-    #[error("containers of `{key}` would have the names of the containers of `{other}`")]
+    /// What two objects stand for would have the same name on the engine.
+    #[error("{}", taken_text(key, other))]
     NameTaken {
         /// The object to be made.
         key: Box<ObjectKey>,
@@ -186,6 +186,9 @@ impl Error {
             Self::Owned { owner: None, .. } => {
                 Some("remove the object, so that its new owner can make it".into())
             }
+            Self::NameTaken { key, .. } if key.kind == Kind::Network => {
+                Some("choose another name; `networks` may name one of another group".into())
+            }
             Self::NameTaken { .. } => Some("choose another group or name".into()),
             Self::InUse { .. } => Some(
                 "remove those that use it in the same request, or before it; or take it out of \
@@ -267,6 +270,15 @@ fn one_line(detail: &ErrorDetail) -> String {
     }
     text.push_str(&detail.message);
     text
+}
+
+fn taken_text(key: &ObjectKey, other: &ObjectKey) -> String {
+    match key.kind {
+        Kind::Network | Kind::Volume => {
+            format!("`{key}` would be the same {} of the engine as `{other}`", key.kind)
+        }
+        _ => format!("containers of `{key}` would have the names of the containers of `{other}`"),
+    }
 }
 
 fn in_use_text(used: &[(ObjectKey, Vec<ObjectKey>)]) -> String {

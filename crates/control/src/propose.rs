@@ -68,7 +68,7 @@ impl Control {
         let mut contended = None;
         for _ in 0..ATTEMPTS {
             self.barrier().await?;
-            let names = self.container_names(&definitions)?;
+            let names = self.engine_names(&definitions)?;
             let mut planned = Vec::new();
             let mut steps = Vec::new();
             for (index, definition) in definitions.iter().enumerate() {
@@ -154,7 +154,7 @@ impl Control {
         index: usize,
         wanted: &Definition,
         owner: Option<&Owner>,
-        names: &BTreeMap<String, ObjectKey>,
+        names: &BTreeMap<(Kind, String), ObjectKey>,
         actor: &Actor,
     ) -> Result<(ApplyResult, Option<Step>), Error> {
         let key = wanted.key();
@@ -190,8 +190,8 @@ impl Control {
             }
             result.action = ApplyAction::Updated;
             result.changes = diff::changes(&stored.definition, &wanted);
-        } else if key.kind == Kind::Containers
-            && let Some(other) = names.get(&joined(&key)).filter(|other| **other != key)
+        } else if let Some(other) = engine_name(&key).and_then(|name| names.get(&name))
+            && *other != key
         {
             return Err(Error::NameTaken { key: Box::new(key), other: Box::new(other.clone()) });
         }
@@ -259,39 +259,39 @@ impl Control {
         Ok(committed)
     }
 
-    /// Which object has which container names: `<group>-<name>`, of stored objects and of those
-    /// in the request.
-    fn container_names(
+    /// Which object has which name on the engine, of stored objects and of those in the request.
+    fn engine_names(
         &self,
         definitions: &[Definition],
-    ) -> Result<BTreeMap<String, ObjectKey>, Error> {
+    ) -> Result<BTreeMap<(Kind, String), ObjectKey>, Error> {
         let mut names = BTreeMap::new();
-        let of_containers = |definition: &&Definition| definition.kind() == Kind::Containers;
-        let wanted: Vec<ObjectKey> =
-            definitions.iter().filter(of_containers).map(Definition::key).collect();
+        let wanted: Vec<ObjectKey> = definitions.iter().map(Definition::key).collect();
         let fresh = wanted
             .iter()
+            .filter(|key| engine_name(key).is_some())
             .any(|key| !matches!(self.inner.store.get(&keyspace::object(key)), Ok(Some(_))));
         if !fresh {
             return Ok(names);
         }
-        let prefixes: std::collections::BTreeSet<&str> =
-            wanted.iter().map(|key| key.prefix.as_str()).collect();
-        for prefix in prefixes {
-            let range = keyspace::objects_prefix(Some(prefix), Some(Kind::Containers), None);
-            let found = self.scan(RangeQuery::prefix(range).keys_only())?;
-            let keys = found.kvs.iter().filter_map(|kv| keyspace::parse_object(&kv.key));
-            names.extend(keys.map(|key| (joined(&key), key)));
-        }
-        for key in wanted {
-            names.entry(joined(&key)).or_insert(key);
+        let found = self.scan(RangeQuery::prefix(keyspace::OBJECTS).keys_only())?;
+        let stored = found.kvs.iter().filter_map(|kv| keyspace::parse_object(&kv.key));
+        for key in stored.chain(wanted) {
+            if let Some(name) = engine_name(&key) {
+                names.entry(name).or_insert(key);
+            }
         }
         Ok(names)
     }
 }
 
-fn joined(key: &ObjectKey) -> String {
-    format!("{}-{}", key.group, key.name)
+/// The name that what is made of the object has on the engine, where there must be only one of it.
+fn engine_name(key: &ObjectKey) -> Option<(Kind, String)> {
+    let name = match key.kind {
+        Kind::Containers | Kind::Volume => format!("{}-{}", key.group, key.name),
+        Kind::Network => key.name.clone(),
+        _ => return None,
+    };
+    Some((key.kind, name))
 }
 
 /// Only its owner changes an object that has one, and an owner changes nothing else.

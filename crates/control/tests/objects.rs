@@ -64,6 +64,28 @@ async fn a_mistake_in_one_document_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_mistake_in_a_template_is_told_with_its_place() {
+    let it = control().await;
+    let web = "kind: containers\nmeta: {group: g, name: web}\nspec:\n  image: web\n  envs:\n  - A=b\n  \
+               - B=(( nope ))\n  readiness:\n  - command: [ls, '(( x']\n";
+    let data = "kind: configuration\nmeta: {group: g, name: c}\nspec:\n  data:\n    \
+                a.conf: (( nope ))\n";
+    let body = configuration("a", "x") + web + "---\n" + data;
+    let Err(Error::Invalid { details }) = it.apply(&body, "t.yaml", false, &kim()).await else {
+        panic!()
+    };
+    let places: Vec<_> = details.iter().map(|d| (d.line, d.column, d.path.as_str())).collect();
+    assert_eq!(
+        places,
+        [
+            (11, 5, "spec.envs[1]"),
+            (13, 19, "spec.readiness[0].command[1]"),
+            (19, 13, "spec.data[\"a.conf\"]"),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn many_documents_are_one_transaction() {
     let it = control().await;
     let before = it.revision();
@@ -185,6 +207,33 @@ async fn containers_of_two_objects_never_share_names() {
     assert!(matches!(error, Error::NameTaken { .. }), "{error}");
     let both = containers("x", "y-z") + &containers("x-y", "z");
     assert!(it.apply(&both, "3.yaml", false, &kim()).await.is_err());
+}
+
+#[tokio::test]
+async fn networks_and_volumes_of_two_objects_are_never_one_of_the_engine() {
+    let network = |group: &str, name: &str| {
+        format!("kind: network\nmeta: {{group: {group}, name: {name}}}\n---\n")
+    };
+    let it = control().await;
+    it.apply(&network("a", "front"), "1.yaml", false, &kim()).await.unwrap();
+    let error = it.apply(&network("b", "front"), "2.yaml", false, &kim()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`network/b/front` would be the same network of the engine as `network/a/front`"
+    );
+    let other_prefix = "prefix: traefik.io/v1\n".to_owned() + &network("a", "front");
+    assert!(it.apply(&other_prefix, "3.yaml", false, &kim()).await.is_err());
+    let both = network("a", "back") + &network("b", "back");
+    assert!(it.apply(&both, "4.yaml", true, &kim()).await.is_err());
+    it.apply(&network("a", "front"), "1.yaml", false, &kim()).await.unwrap();
+    for name in ["bridge", "host", "none", "default"] {
+        let error = it.apply(&network("a", name), "5.yaml", false, &kim()).await.unwrap_err();
+        assert_eq!(error.code(), Code::Invalid, "{error}");
+    }
+    let volume = |group: &str, name: &str| network(group, name).replace("network", "volume");
+    it.apply(&volume("a-b", "c"), "6.yaml", false, &kim()).await.unwrap();
+    let error = it.apply(&volume("a", "b-c"), "7.yaml", false, &kim()).await.unwrap_err();
+    assert!(matches!(error, Error::NameTaken { .. }), "{error}");
 }
 
 #[tokio::test]

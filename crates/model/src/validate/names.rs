@@ -5,12 +5,15 @@ use crate::{
     definition::{Definition, Spec},
     key::ReplicaKey,
     kind::Kind,
+    parser::field_path,
 };
 
 /// Longest group or name.
 const LONGEST: usize = 63;
 /// Longest host name label (RFC 1035).
 const LONGEST_HOST: usize = 63;
+/// Names under which engines refuse to make a network.
+const PREDEFINED: [&str; 4] = ["bridge", "default", "host", "none"];
 
 pub(super) fn identity(definition: &Definition, problems: &mut Problems) {
     prefix(&definition.prefix, "prefix", problems);
@@ -29,6 +32,10 @@ pub(super) fn identity(definition: &Definition, problems: &mut Problems) {
                 "group, name and replica number together may have 63",
             );
         }
+    }
+    if definition.kind() == Kind::Network && PREDEFINED.contains(&meta.name.as_str()) {
+        let message = format!("`{}` is a network of the engine's own", meta.name);
+        problems.error("meta.name", message, "choose another name");
     }
     if definition.kind() == Kind::Volume {
         let engine = meta.group.len() + 1 + meta.name.len();
@@ -98,7 +105,7 @@ pub(super) fn labels(
     problems: &mut Problems,
 ) {
     for key in labels.keys() {
-        let path = crate::parser::join(path, key);
+        let path = field_path(path, key);
         if key.is_empty() {
             problems.error(path, "a label needs a key", "");
         } else if key == "managed" || key.starts_with("smr.") {
