@@ -35,12 +35,13 @@ impl Documents {
             parsed.warnings().map(|issue| Warning { message: issue.to_string() }).collect();
         for document in &parsed.documents {
             for mistake in templates::mistakes(&document.definition) {
+                let (line, column) = document.position(&mistake.path);
                 let issue = Issue {
                     severity: if mistake.is_error { Severity::Error } else { Severity::Warning },
                     file: source.to_owned(),
                     document: document.number,
-                    line: document.line,
-                    column: 1,
+                    line,
+                    column,
                     path: mistake.path,
                     message: mistake.message,
                     hint: String::new(),

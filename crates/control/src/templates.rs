@@ -1,7 +1,7 @@
 //! Templates are checked when an object is applied, not when a replica is rendered: a mistake is
 //! told to whoever made it.
 
-use smr_model::{Definition, Kind, Spec, spec::ContainersSpec};
+use smr_model::{Definition, Kind, Spec, field_path, spec::ContainersSpec};
 use smr_template::{Delimiters, check};
 
 /// A template that can never be rendered.
@@ -20,7 +20,7 @@ pub(crate) fn mistakes(definition: &Definition) -> Vec<Mistake> {
     match &definition.spec {
         Spec::Containers(spec, init) => {
             for (name, text) in &definition.meta.labels {
-                found.check(&format!("meta.labels.{name}"), text);
+                found.check(&field_path("meta.labels", name), text);
             }
             containers(&mut found, "spec", spec);
             if let Some(init) = init {
@@ -30,7 +30,7 @@ pub(crate) fn mistakes(definition: &Definition) -> Vec<Mistake> {
         Spec::Configuration(spec) | Spec::Resource(spec) => {
             found.only_warn = definition.kind() == Kind::Resource;
             for (name, text) in &spec.data {
-                found.check(&format!("spec.data.{name}"), text);
+                found.check(&field_path("spec.data", name), text);
             }
         }
         // Not rendered.
@@ -47,13 +47,13 @@ pub(crate) fn mistakes(definition: &Definition) -> Vec<Mistake> {
 
 fn containers(found: &mut Found, root: &str, spec: &ContainersSpec) {
     for (name, text) in &spec.configuration {
-        found.check(&format!("{root}.configuration.{name}"), text);
+        found.check(&field_path(&format!("{root}.configuration"), name), text);
     }
     for (i, text) in spec.envs.iter().enumerate() {
         found.check(&format!("{root}.envs[{i}]"), text);
     }
     for (name, text) in &spec.labels {
-        found.check(&format!("{root}.labels.{name}"), text);
+        found.check(&field_path(&format!("{root}.labels"), name), text);
     }
     found.check(&format!("{root}.registryAuth"), &spec.registry_auth);
     for (field, probes) in [("readiness", &spec.readiness), ("liveness", &spec.liveness)] {
@@ -65,7 +65,7 @@ fn containers(found: &mut Found, root: &str, spec: &ContainersSpec) {
                 found.check(&format!("{path}.command[{j}]"), text);
             }
             for (name, text) in &probe.body {
-                found.check(&format!("{path}.body.{name}"), text);
+                found.check(&field_path(&format!("{path}.body"), name), text);
             }
         }
     }

@@ -36,7 +36,7 @@ pub use issue::{Issue, Problem, Severity, SourceName};
 pub use key::{DEFAULT_PREFIX, KeyError, ObjectKey, ObjectRef, ReplicaKey};
 pub use kind::{Kind, UnknownKind};
 pub use natural::natural_cmp;
-pub use parser::{Document, Parsed, parse, parse_value};
+pub use parser::{Document, Parsed, field_path, parse, parse_value};
 pub use ports::{PortError, port_mappings, ports};
 pub use quantity::{Bytes, Cpus, GoDuration, QuantityError};
 pub use redact::MASK;

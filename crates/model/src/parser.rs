@@ -10,10 +10,15 @@ pub(crate) mod node;
 mod report;
 mod walk;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-pub(crate) use self::walk::join;
-use self::{node::Node, report::Reporter};
+pub use self::walk::field_path;
+use self::{
+    node::{Node, Position},
+    report::Reporter,
+};
 use crate::{
     definition::{Definition, Owner},
     issue::{Issue, SourceName},
@@ -31,6 +36,19 @@ pub struct Document {
     /// The owner written in `meta.owner` or `meta.runtime.owner`. The server sets owners itself;
     /// this is for callers that are allowed to act for one.
     pub owner: Option<Owner>,
+    /// Canonical path of each field to where its value begins.
+    positions: BTreeMap<String, Position>,
+}
+
+impl Document {
+    /// Line and column, from 1, of the value of a field, or of the innermost field around it that
+    /// is written: `position("spec.envs[1]")`. [`field_path`] builds paths. 0 when unknown.
+    pub fn position(&self, path: &str) -> (usize, usize) {
+        let known = |path: &str| self.positions.get(path).copied();
+        let at = document::nearest_position(path, known)
+            .unwrap_or(Position { line: self.line, column: self.line.min(1) });
+        (at.line, at.column)
+    }
 }
 
 /// What a text says, and what is wrong with it.

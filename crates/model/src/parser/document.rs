@@ -6,7 +6,7 @@ use super::{
     Document,
     node::{Content, Entry, Node, Position},
     report::Reporter,
-    walk::{Walk, join, shown},
+    walk::{Walk, field_path, shown},
 };
 use crate::{
     definition::{Definition, Owner},
@@ -75,11 +75,15 @@ pub(super) fn read(node: &Node, number: usize, report: &mut Reporter) -> Option<
             nearest_position(&problem.path, |p| positions.get(p).copied()).unwrap_or(node.position);
         report.add(problem.severity, at, &problem.path, problem.message, problem.hint);
     }
-    (!report.failed()).then_some(Document { number, line: node.position.line, definition, owner })
+    let line = node.position.line;
+    (!report.failed()).then_some(Document { number, line, definition, owner, positions })
 }
 
 /// The position of the field or of the innermost one around it.
-fn nearest_position(path: &str, get: impl Fn(&str) -> Option<Position>) -> Option<Position> {
+pub(super) fn nearest_position(
+    path: &str,
+    get: impl Fn(&str) -> Option<Position>,
+) -> Option<Position> {
     let mut path = path;
     loop {
         if let Some(position) = get(path) {
@@ -104,7 +108,7 @@ impl<'a> Envelope<'a> {
                     None => format!("fields: {}", FIELDS.join(", ")),
                 };
                 let message = "unknown field, ignored".to_owned();
-                walk.report.warning(entry.position, &join("", &entry.key), message, hint);
+                walk.report.warning(entry.position, &field_path("", &entry.key), message, hint);
                 continue;
             };
             if let Some((_, first)) = known.iter().find(|(n, _)| *n == name) {

@@ -75,7 +75,7 @@ impl<'a> Walk<'a> {
                 self.unknown(entry, path, object);
                 continue;
             };
-            let inner = join(path, &field.name);
+            let inner = field_path(path, &field.name);
             if let Some((_, first)) = used.iter().find(|(name, _)| *name == field.name) {
                 let message = format!("`{first}` and `{}` are the same field", entry.key);
                 self.report.error(entry.position, &inner, message, String::new());
@@ -92,11 +92,11 @@ impl<'a> Walk<'a> {
         }
         for field in object.fields.iter().filter(|f| f.required) {
             let given = out.contains_key(&field.name);
-            if !given && !self.report.failed_at(&join(path, &field.name)) {
+            if !given && !self.report.failed_at(&field_path(path, &field.name)) {
                 let message = "is missing".to_owned();
                 self.report.error(
                     node.position,
-                    &join(path, &field.name),
+                    &field_path(path, &field.name),
                     message,
                     field.description.trim_end_matches('.').to_owned(),
                 );
@@ -116,7 +116,7 @@ impl<'a> Walk<'a> {
             Some(name) => format!("did you mean `{name}`?"),
             None => fields(object),
         };
-        let path = join(path, &entry.key);
+        let path = field_path(path, &entry.key);
         let message = "unknown field, ignored".to_owned();
         self.report.warning(entry.position, &path, message, hint);
     }
@@ -255,7 +255,7 @@ impl<'a> Walk<'a> {
         };
         let mut out = Map::new();
         for entry in entries {
-            let path = join(path, &entry.key);
+            let path = field_path(path, &entry.key);
             let value = if entry.value.is_null() && matches!(inner, Shape::Text) {
                 self.positions.insert(path, entry.value.position);
                 Some(Value::String(String::new()))
@@ -324,7 +324,7 @@ fn escaped(c: char) -> Vec<char> {
 
 /// Appends a field to a path: `spec.data.port`, or `spec.data["server.conf"]` where the name has
 /// other characters than letters, digits, `_` and `-`.
-pub(crate) fn join(path: &str, field: &str) -> String {
+pub fn field_path(path: &str, field: &str) -> String {
     let simple = !field.is_empty()
         && field.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     match (path.is_empty(), simple) {

@@ -8,7 +8,7 @@ use std::{
 use super::{Problems, image, mounts, names, probes, process};
 use crate::{
     definition::Meta,
-    parser::join,
+    parser::field_path,
     ports::ports,
     run::Protocol,
     spec::{ContainersSpec, Dependency, RestartPolicy, SpreadKind},
@@ -139,7 +139,7 @@ fn networks(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
         }
     }
     for (host, address) in &spec.extra_hosts {
-        let path = join(&format!("{root}.extraHosts"), host);
+        let path = field_path(&format!("{root}.extraHosts"), host);
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == ':') {
             problems.error(&path, format!("`{host}` is not a host name"), "");
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Problems;
 use crate::{
-    parser::join,
+    parser::field_path,
     spec::{ContainersSpec, Volume, VolumeType},
 };
 
@@ -30,7 +30,7 @@ pub(super) fn all(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
         }
     }
     for point in spec.tmpfs.keys() {
-        let path = join(&format!("{root}.tmpfs"), point);
+        let path = field_path(&format!("{root}.tmpfs"), point);
         if mount_point(point, &path, problems) {
             unique(point, &path, problems);
         }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Problems, is_template, names};
 use crate::{
-    parser::join,
+    parser::field_path,
     spec::{CertkeySpec, CredentialRef, DataSpec, GitopsSpec, HttpauthSpec, NetworkSpec},
 };
 
@@ -13,7 +13,7 @@ const LARGEST_VALUE: usize = 1 << 20;
 
 pub(super) fn data(spec: &DataSpec, problems: &mut Problems) {
     for (key, value) in &spec.data {
-        let path = join("spec.data", key);
+        let path = field_path("spec.data", key);
         if key.is_empty() {
             problems.error(&path, "a key is empty", "");
         }

@@ -1,7 +1,7 @@
 //! How the main process of a container is started, and what it may use.
 
 use super::{Problems, is_template, mounts::absolute};
-use crate::{parser::join, run::Ulimit, spec::ContainersSpec};
+use crate::{parser::field_path, run::Ulimit, spec::ContainersSpec};
 
 /// Least memory the engine accepts as a limit.
 const LEAST_MEMORY: u64 = 6 << 20;
@@ -86,7 +86,7 @@ pub(super) fn limits(spec: &ContainersSpec, root: &str, problems: &mut Problems)
     }
     for (name, text) in &spec.ulimits {
         if let Err(error) = Ulimit::parse(name, text) {
-            problems.error(join(&format!("{root}.ulimits"), name), error.to_string(), "");
+            problems.error(field_path(&format!("{root}.ulimits"), name), error.to_string(), "");
         }
     }
     for name in spec.sysctls.keys() {
@@ -94,7 +94,7 @@ pub(super) fn limits(spec: &ContainersSpec, root: &str, problems: &mut Problems)
         let well_formed = name.chars().all(|c| {
             c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-' | '/')
         });
-        let path = join(&format!("{root}.sysctls"), name);
+        let path = field_path(&format!("{root}.sysctls"), name);
         if !well_formed || !known.iter().any(|prefix| name.starts_with(prefix)) {
             let message = format!("`{name}` is not a parameter a container has of its own");
             let hint =
