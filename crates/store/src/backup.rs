@@ -6,7 +6,10 @@ use std::{
     fs::{self, File},
     io::{self, BufReader, BufWriter},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -94,15 +97,23 @@ pub fn restore_backup_as(
 use crate::BackupError;
 
 /// Writes a backup of the current moment.
-pub(crate) async fn create(applied: &Arc<Applied>, to: &Path) -> Result<BackupInfo, BackupError> {
+pub(crate) async fn create(
+    applied: &Arc<Applied>,
+    to: &Path,
+    now: SystemTime,
+) -> Result<BackupInfo, BackupError> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+
     let frozen = applied.freeze();
     let path = to.to_owned();
     let task = tokio::task::spawn_blocking(move || {
         let mut name = path.clone().into_os_string();
-        name.push(".part");
+        // Two backups to one path at once must not write into one file.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        name.push(format!(".{}-{number}.part", std::process::id()));
         let temporary = PathBuf::from(name);
         let failed = |source| BackupError::Io { file: path.clone(), source };
-        let result = write(&frozen, &temporary)
+        let result = write(&frozen, &temporary, now)
             .and_then(|written| rename_durably(&temporary, &path).map(|()| written));
         if result.is_err() {
             let _ = fs::remove_file(&temporary);
@@ -115,8 +126,8 @@ pub(crate) async fn create(applied: &Arc<Applied>, to: &Path) -> Result<BackupIn
     }
 }
 
-fn write(frozen: &Frozen, path: &Path) -> io::Result<BackupInfo> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+fn write(frozen: &Frozen, path: &Path, now: SystemTime) -> io::Result<BackupInfo> {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH);
     let header = BackupHeader {
         kind: KIND.to_owned(),
         revision: frozen.head.meta.revision,

@@ -4,9 +4,9 @@ use std::{path::Path, sync::Arc, sync::mpsc};
 
 use crate::{
     OpenError, Options,
-    applied::{Applied, move_aside},
+    applied::{Applied, Fault, move_aside},
     batch::LogId,
-    dir::DataDir,
+    dir::{DataDir, is_full},
     snapshots::{Snapshots, load, open_error},
     wal::Wal,
 };
@@ -43,6 +43,9 @@ fn open_applied(dir: &Path, cache_bytes: u64) -> Result<Applied, OpenError> {
     };
     match Applied::open(dir, cache_bytes) {
         Ok(applied) => Ok(applied),
+        Err(Fault::Sled { source: sled::Error::Io(source) }) if is_full(&source) => {
+            Err(OpenError::DiskFull { dir: dir.parent().unwrap_or(dir).to_owned(), source })
+        }
         Err(fault) => {
             tracing::warn!(error = %fault, dir = %dir.display(), "the applied state is rebuilt from snapshot and log");
             move_aside(dir).map_err(|error| failed(error.into()))?;

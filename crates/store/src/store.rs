@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 
 use openraft::{
@@ -24,7 +25,7 @@ use crate::{
     applied::Applied,
     backup,
     batch::Raft,
-    dir::DataDir,
+    dir::{DataDir, is_full},
     housekeeping::{self, Housekeeping},
     hub::Hub,
     leases,
@@ -74,17 +75,23 @@ impl Store {
             Ok(disk) => disk?,
             Err(join) => return Err(failed(join.into())),
         };
-        let store = match Self::start(&options, disk).await {
-            Ok(store) => store,
-            Err(source) => return Err(failed(source)),
+        let wal = Arc::clone(&disk.wal);
+        let error = match Self::start(&options, disk).await {
+            Ok(store) => match store.settle(&options).await {
+                Ok(()) => return Ok(store),
+                Err(source) => {
+                    store.shutdown().await;
+                    failed(source)
+                }
+            },
+            Err(source) => failed(source),
         };
-        match store.settle(&options).await {
-            Ok(()) => Ok(store),
-            Err(source) => {
-                store.shutdown().await;
-                Err(consensus_error(&options.dir)(source))
-            }
-        }
+        // The log knows better than consensus what happened to it.
+        Err(match wal.failure() {
+            Some(source) if is_full(&source) => OpenError::DiskFull { dir: options.dir, source },
+            Some(source) => OpenError::Io { file: options.dir.join("wal"), source },
+            None => error,
+        })
     }
 
     /// Runs a transaction. Returns once it is durable on a quorum and applied here.
@@ -187,7 +194,7 @@ impl Store {
 
     /// Writes the keyspace as of one moment into one file while reads and writes go on.
     pub async fn backup(&self, to: &Path) -> Result<BackupInfo, BackupError> {
-        backup::create(&self.0.applied, to).await
+        backup::create(&self.0.applied, to, SystemTime::now()).await
     }
 
     /// Whether this node leads.
@@ -220,7 +227,10 @@ impl Store {
             voters: membership.voter_ids().collect(),
             learners: membership.learner_ids().collect(),
             watches: self.0.hub.len(),
-            fault: metrics.running_state.err().map(|fault| fault.to_string()),
+            fault: match self.0.wal.failure() {
+                Some(failure) => Some(format!("cannot append to the log: {failure}")),
+                None => metrics.running_state.err().map(|fault| fault.to_string()),
+            },
         }
     }
 

@@ -38,13 +38,24 @@ impl Trust {
 
     /// Notes that the state is in use from here on.
     pub(crate) fn begin(&self) -> io::Result<()> {
-        write_durably(&self.note, open_note().unwrap_or_default().as_bytes())
+        self.write(&open_note().unwrap_or_default())
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        write_durably(&self.note, text.as_bytes()).or_else(|error| {
+            // No note says the same as a bad one, and removing it needs no space.
+            match fs::remove_file(&self.note) {
+                Err(missing) if missing.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            sync_dir(self.note.parent().unwrap_or(&self.state))
+        })
     }
 
     /// Notes that the state failed: the next start rebuilds it.
     pub(crate) fn lose(&self) {
         if !self.suspect.swap(true, Ordering::AcqRel)
-            && let Err(error) = write_durably(&self.note, SUSPECT.as_bytes())
+            && let Err(error) = self.write(SUSPECT)
         {
             tracing::warn!(error = %error, file = %self.note.display(), "cannot note that the applied state failed");
         }

@@ -11,6 +11,8 @@ mod index;
 mod recover;
 mod segment;
 mod spare;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{
@@ -41,6 +43,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     index: Mutex<Index>,
+    /// Why the log stopped.
+    failure: Mutex<Option<(io::ErrorKind, String)>>,
     counters: Counters,
 }
 
@@ -241,6 +245,12 @@ impl Wal {
             counters.appended.load(Ordering::Relaxed),
             counters.bytes.load(Ordering::Relaxed),
         )
+    }
+
+    /// Why the log stopped, if it did.
+    pub(crate) fn failure(&self) -> Option<io::Error> {
+        let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.as_ref().map(|(kind, text)| io::Error::new(*kind, text.clone()))
     }
 
     /// Finishes what was handed over and stops the threads.

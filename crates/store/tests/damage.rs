@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::Write,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
@@ -362,6 +363,19 @@ async fn a_full_disk_refuses_writes_keeps_reads_and_recovers() {
     assert!(acknowledged > 0);
     assert_eq!(store.list("/k").unwrap().count, acknowledged, "reads go on");
     assert!(store.put("/more", vec![0; 10]).await.is_err());
+
+    // Not one byte is left, as when something else fills the disk: a start says so and changes nothing.
+    store.shutdown().await;
+    let rest = root.join("rest");
+    let mut filler = fs::File::create(&rest).unwrap();
+    while filler.write_all(&[1; 4096]).is_ok() {}
+    let error = Store::open(options()).await.unwrap_err();
+    assert!(matches!(error, OpenError::DiskFull { .. }), "{error}");
+    fs::remove_file(&rest).unwrap();
+    let store = Store::open(options()).await.unwrap();
+    assert_eq!(store.list("/k").unwrap().count, acknowledged, "reads after a restart");
+    let error = store.put("/more", vec![0; 10]).await.unwrap_err();
+    assert!(matches!(error, Error::DiskFull { .. }), "{error}");
 
     fs::remove_file(&ballast).unwrap();
     store.put("/after", "x").await.unwrap();

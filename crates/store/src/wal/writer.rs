@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::FileExt,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
@@ -123,7 +123,10 @@ impl Writer {
         };
         if let Err(error) = &result {
             if !self.broken {
-                tracing::error!(error = %error, dir = %self.dir.display(), "cannot append to the log");
+                tracing::error!(error = %error, dir = %self.dir.display(), "cannot append to the log, the store stops");
+                let mut failure =
+                    self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                *failure = Some((error.kind(), error.to_string()));
             }
             self.broken = true;
         }

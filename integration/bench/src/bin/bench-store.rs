@@ -11,7 +11,7 @@ use clap::Parser;
 use smr_bench::{
     etcd::Etcd,
     load::{Figures, median, run},
-    raw,
+    raw::Raw,
 };
 use smr_store::{Op, Options, Store, Txn};
 
@@ -55,13 +55,9 @@ async fn main() -> anyhow::Result<()> {
     let count = arguments.writers.len();
     let mut ours = vec![Vec::new(); count];
     let mut theirs = vec![Vec::new(); count];
-    let mut grown = Vec::new();
-    let mut overwritten = Vec::new();
+    let mut limits = vec![Vec::new(); count];
+    let mut raw = Raw::create(&scratch.path().join("raw"))?;
     for round in 0..arguments.rounds {
-        let raw_file = scratch.path().join("raw");
-        let short = time / 3;
-        grown.push(raw::append(&raw_file, arguments.value_bytes, false, short)?);
-        overwritten.push(raw::append(&raw_file, arguments.value_bytes, true, short)?);
         for (place, &writers) in arguments.writers.iter().enumerate() {
             let value = vec![b'v'; arguments.value_bytes];
             let key = move |writer: usize, i: u64| format!("/bench/{round}/{writer}/{}", i % 1000);
@@ -82,9 +78,10 @@ async fn main() -> anyhow::Result<()> {
                 }
             };
             ours[place].push(run(writers, time, write).await?);
+            limits[place].push(raw.run(writers, arguments.value_bytes, time / 3)?);
         }
     }
-    print_table(&arguments, ours, theirs, median(grown), median(overwritten));
+    print_table(&arguments, ours, theirs, limits);
     store.shutdown().await;
     drop((store, etcd));
     print_idle(&scratch.path().join("idle")).await
@@ -143,8 +140,7 @@ fn print_table(
     arguments: &Arguments,
     ours: Vec<Vec<Figures>>,
     theirs: Vec<Vec<Figures>>,
-    grown: Option<Figures>,
-    overwritten: Option<Figures>,
+    limits: Vec<Vec<Figures>>,
 ) {
     println!(
         "durable writes, values of {} B, median of {} rounds of {} s, same disk, same run",
@@ -153,25 +149,33 @@ fn print_table(
     println!(
         "store: called in this process. etcd: one member, called over gRPC on localhost; it pays"
     );
-    println!("for that hop, the store does not. raw: one thread that only writes and syncs.");
+    println!(
+        "for that hop, the store does not. limit: one thread that writes the values of all writers"
+    );
+    println!("into a file allocated before and syncs, and does nothing else.");
     println!();
-    println!("{:<34}{:>12}{:>12}{:>12}{:>9}", "", "writes/s", "p50 ms", "p99 ms", "ratio");
-    row("raw append + fdatasync", grown, None);
-    row("raw overwrite + fdatasync", overwritten, None);
-    for (&writers, (ours, theirs)) in arguments.writers.iter().zip(ours.into_iter().zip(theirs)) {
-        let (ours, theirs) = (median(ours), median(theirs));
-        let ratio = ours.zip(theirs).map(|(ours, theirs)| ours.per_second / theirs.per_second);
-        row(&format!("etcd, {writers} writers"), theirs, None);
-        row(&format!("store, {writers} writers"), ours, ratio);
+    println!(
+        "{:<24}{:>12}{:>12}{:>12}{:>10}{:>10}",
+        "", "writes/s", "p50 ms", "p99 ms", "of etcd", "of limit"
+    );
+    let rows = arguments.writers.iter().zip(ours.into_iter().zip(theirs).zip(limits));
+    for (&writers, ((ours, theirs), limit)) in rows {
+        let (ours, theirs, limit) = (median(ours), median(theirs), median(limit));
+        let share = |of: Option<Figures>| {
+            let ratio = ours.zip(of).map(|(ours, of)| ours.per_second / of.per_second);
+            ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}x"))
+        };
+        row(&format!("limit, {writers} writers"), limit, "", "");
+        row(&format!("etcd, {writers} writers"), theirs, "", "");
+        row(&format!("store, {writers} writers"), ours, &share(theirs), &share(limit));
     }
 }
 
-fn row(name: &str, figures: Option<Figures>, ratio: Option<f64>) {
+fn row(name: &str, figures: Option<Figures>, of_peer: &str, of_limit: &str) {
     let Some(figures) = figures else { return };
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-    let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}x"));
     println!(
-        "{name:<34}{:>12.0}{:>12.3}{:>12.3}{ratio:>9}",
+        "{name:<24}{:>12.0}{:>12.3}{:>12.3}{of_peer:>10}{of_limit:>10}",
         figures.per_second,
         milliseconds(figures.p50),
         milliseconds(figures.p99)
