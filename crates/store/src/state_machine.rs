@@ -188,6 +188,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
         open_newest(&self.snapshots)
+            .map_err(|error| StorageIOError::read_snapshot(None, &error).into())
     }
 }
 
@@ -198,8 +199,8 @@ pub(crate) struct Builder {
     _dir: Arc<DataDir>,
 }
 
-fn open_newest(snapshots: &Snapshots) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
-    let opened = snapshots.open_current().map_err(|e| StorageIOError::read_snapshot(None, &e))?;
+fn open_newest(snapshots: &Snapshots) -> io::Result<Option<Snapshot<TypeConfig>>> {
+    let opened = snapshots.open_current()?;
     Ok(opened.map(|(meta, file)| Snapshot { meta, snapshot: Box::new(File::from_std(file)) }))
 }
 
@@ -218,11 +219,12 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             // openraft the answer "the old snapshot is still the newest" is a normal one.
             tracing::warn!(error = %fault, cause = ?fault.source(), "cannot write a snapshot, the log is kept");
         }
-        if let Some(snapshot) = open_newest(&self.snapshots)? {
+        let failed = |error: io::Error| StorageIOError::read_snapshot(None, &error);
+        if let Some(snapshot) = open_newest(&self.snapshots).map_err(failed)? {
             return Ok(snapshot);
         }
         let empty = std::fs::File::open("/dev/null");
-        let file = empty.map_err(|error| StorageIOError::read_snapshot(None, &error))?;
+        let file = empty.map_err(failed)?;
         Ok(Snapshot { meta: SnapshotMeta::default(), snapshot: Box::new(File::from_std(file)) })
     }
 }
