@@ -11,7 +11,7 @@ use clap::Parser;
 use smr_bench::{
     etcd::Etcd,
     load::{Figures, median, run},
-    raw::Raw,
+    raw,
 };
 use smr_store::{Op, Options, Store, Txn};
 
@@ -43,6 +43,13 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((raw::CHILD, rest)) =
+        words.split_first().map(|(first, rest)| (first.as_str(), rest))
+    {
+        println!("{}", raw::child(rest)?);
+        return Ok(());
+    }
     let arguments = Arguments::parse();
     if let Some(dir) = &arguments.idle {
         return measure_idle(dir).await;
@@ -56,7 +63,7 @@ async fn main() -> anyhow::Result<()> {
     let mut ours = vec![Vec::new(); count];
     let mut theirs = vec![Vec::new(); count];
     let mut limits = vec![Vec::new(); count];
-    let mut raw = Raw::create(&scratch.path().join("raw"))?;
+    let raw_file = scratch.path().join("raw");
     for round in 0..arguments.rounds {
         for (place, &writers) in arguments.writers.iter().enumerate() {
             let value = vec![b'v'; arguments.value_bytes];
@@ -78,7 +85,7 @@ async fn main() -> anyhow::Result<()> {
                 }
             };
             ours[place].push(run(writers, time, write).await?);
-            limits[place].push(raw.run(writers, arguments.value_bytes, time / 3)?);
+            limits[place].push(raw::measure(&raw_file, writers, arguments.value_bytes, time / 3)?);
         }
     }
     print_table(&arguments, ours, theirs, limits);
@@ -152,7 +159,12 @@ fn print_table(
     println!(
         "for that hop, the store does not. limit: one thread that writes the values of all writers"
     );
-    println!("into a file allocated before and syncs, and does nothing else.");
+    println!(
+        "into a file allocated before and syncs, and does nothing else, at real-time priority."
+    );
+    if let Ok(load) = std::fs::read_to_string("/proc/loadavg") {
+        println!("load of the machine afterwards: {}", load.trim());
+    }
     println!();
     println!(
         "{:<24}{:>12}{:>12}{:>12}{:>10}{:>10}",
