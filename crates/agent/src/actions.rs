@@ -1,16 +1,25 @@
 //! Carries one action out on the engine.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use smr_engine::{ContainerEngine, Ownership, no_progress};
+use smr_engine::{ContainerEngine, Ownership, Progress, PullProgress};
 use smr_model::ReplicaKey;
 use smr_reconcile::{Action, Outcome, Problem, ProblemKind, Role, Seen};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use crate::{
     probes,
     seen::{problem, seen},
 };
+
+/// Least time between two words about a pull.
+const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
 
 /// What actions share.
 pub(crate) struct Executor {
@@ -44,17 +53,36 @@ impl Executor {
     }
 
     /// Carries `action` out for the replica `key`.
-    pub(crate) async fn run(&self, key: &ReplicaKey, action: Action) -> Outcome {
-        self.carry_out(key, action).await.unwrap_or_else(Outcome::Failed)
+    /// `pulling` is told how far a pull is, at most once a second.
+    pub(crate) async fn run(
+        &self,
+        key: &ReplicaKey,
+        action: Action,
+        pulling: Progress<'_>,
+    ) -> Outcome {
+        self.carry_out(key, action, pulling).await.unwrap_or_else(Outcome::Failed)
     }
 
-    async fn carry_out(&self, key: &ReplicaKey, action: Action) -> Result<Outcome, Problem> {
+    async fn carry_out(
+        &self,
+        key: &ReplicaKey,
+        action: Action,
+        pulling: Progress<'_>,
+    ) -> Result<Outcome, Problem> {
         let engine = self.engine.as_ref();
         let failed = |error| problem(&error);
         match action {
             Action::Pull { image, auth, .. } => {
                 let _turn = turn(&self.pulls).await?;
-                engine.pull(&image, auth.as_ref(), &no_progress).await.map_err(failed)?;
+                let last = Mutex::new(None::<Instant>);
+                let now_and_then = |progress: PullProgress| {
+                    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                    if last.is_none_or(|at| at.elapsed() >= PROGRESS_PAUSE) {
+                        *last = Some(Instant::now());
+                        pulling(progress);
+                    }
+                };
+                engine.pull(&image, auth.as_ref(), &now_and_then).await.map_err(failed)?;
                 Ok(Outcome::Done)
             }
             Action::Create { role, spec, hash, generation } => {

@@ -7,8 +7,8 @@ use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Durat
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use smr_control::{Control, keyspace};
-use smr_engine::{Container, ContainerEngine, EngineEvent, Error as EngineError};
-use smr_model::{Event, Kind, ObjectKey, ReplicaKey, ReplicaState};
+use smr_engine::{Container, ContainerEngine, EngineEvent, Error as EngineError, PullProgress};
+use smr_model::{Event, Kind, ObjectKey, Reason, ReplicaKey, ReplicaState};
 use smr_reconcile::{ActionKind, Outcome, Plan, Problem, ProblemKind, plan, settle};
 use smr_store::{EventKind, KeyRange, Watch, WatchBatch};
 use tokio::{
@@ -38,6 +38,8 @@ pub(crate) enum Message {
     Listed { touched: u64, containers: Result<Vec<Container>, EngineError> },
     /// What became of networks and volumes.
     Infrastructure(Ready),
+    /// How far a pull is.
+    Pulling { key: ReplicaKey, progress: String },
     /// An action ended.
     Done { key: ReplicaKey, kind: ActionKind, outcome: Outcome },
 }
@@ -48,6 +50,9 @@ const REFRESH_DELAY: Duration = Duration::from_millis(200);
 const RESYNC: Duration = Duration::from_secs(300);
 /// Pause before a failed reading of the keyspace or the engine is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// Code of the reason that tells how far a pull is.
+const PULLING: &str = "Pulling";
 
 /// The one owner of the [`World`].
 pub(crate) struct Driver {
@@ -299,6 +304,7 @@ impl Driver {
     fn take(&mut self, message: Message) {
         match message {
             Message::Done { key, kind, outcome } => self.done(key, kind, outcome),
+            Message::Pulling { key, progress } => self.pulling(&key, progress),
             Message::Infrastructure(ready) => {
                 let wake = |object: &ObjectKey| self.world.affected_by(object);
                 let changed: Vec<_> = ready
@@ -337,6 +343,9 @@ impl Driver {
         }
         let conflict = matches!(&outcome, Outcome::Failed(p) if p.code == "Conflict");
         let started = matches!(outcome, Outcome::Started);
+        if slot.replica.status.reason.as_ref().is_some_and(|reason| reason.code == PULLING) {
+            slot.replica.status.reason = None;
+        }
         settle(now, &mut slot.replica, kind, outcome);
         if conflict || missing {
             // Perhaps the name is held by a container of ours that no event told of, or none told
@@ -420,7 +429,11 @@ impl Driver {
                 (Arc::clone(&self.executor), self.messages.clone(), key.clone());
             self.actions.spawn(async move {
                 // A replica whose action panicked would stay busy for ever.
-                let run = AssertUnwindSafe(executor.run(&key, action)).catch_unwind();
+                let tell = |progress: PullProgress| {
+                    let (key, progress) = (key.clone(), progress.to_string());
+                    let _ = messages.send(Message::Pulling { key, progress });
+                };
+                let run = AssertUnwindSafe(executor.run(&key, action, &tell)).catch_unwind();
                 let outcome = tokio::select! {
                     outcome = run => outcome.unwrap_or_else(|_| Outcome::Failed(Problem {
                         kind: ProblemKind::Refused,
@@ -456,6 +469,20 @@ impl Driver {
     fn tell_dependents(&mut self, key: &ReplicaKey) {
         self.world.waits.clear();
         self.dirty.extend(self.world.dependents_of(&key.group));
+    }
+
+    /// Shows how far a pull is, as long as it is under way.
+    fn pulling(&mut self, key: &ReplicaKey, progress: String) {
+        let Some(slot) = self.world.slots.get_mut(key) else { return };
+        if !slot.replica.busy.as_ref().is_some_and(|(kind, _)| matches!(kind, ActionKind::Pull(_)))
+        {
+            return;
+        }
+        slot.replica.status.reason = Some(Reason::new(PULLING, progress));
+        let status = slot.replica.status.clone();
+        slot.reported = Some(status.clone());
+        let (key, status) = (key.clone(), Some(Box::new(status)));
+        self.report(News { key, status, events: Vec::new() });
     }
 
     fn report(&self, news: News) {
