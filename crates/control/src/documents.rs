@@ -9,6 +9,10 @@ use smr_wire::{ErrorDetail, Warning};
 
 use crate::{Error, templates};
 
+/// How the message of a detail begins that is no mistake. A warning beside mistakes is often what
+/// explains them.
+pub(crate) const WARNING: &str = "warning: ";
+
 /// What a request says.
 #[derive(Debug)]
 pub(crate) struct Documents {
@@ -29,14 +33,11 @@ impl Documents {
     }
 
     fn from_parsed(parsed: Parsed, source: &str) -> Result<Self, Error> {
-        let mut mistakes: Vec<ErrorDetail> = parsed.errors().map(detail).collect();
-        mistakes.extend(twice(&parsed.documents, source));
-        let mut warnings: Vec<Warning> =
-            parsed.warnings().map(|issue| Warning { message: issue.to_string() }).collect();
+        let mut issues = parsed.issues;
         for document in &parsed.documents {
             for mistake in templates::mistakes(&document.definition) {
                 let (line, column) = document.position(&mistake.path);
-                let issue = Issue {
+                issues.push(Issue {
                     severity: if mistake.is_error { Severity::Error } else { Severity::Warning },
                     file: source.to_owned(),
                     document: document.number,
@@ -45,17 +46,16 @@ impl Documents {
                     path: mistake.path,
                     message: mistake.message,
                     hint: String::new(),
-                };
-                if mistake.is_error {
-                    mistakes.push(detail(&issue));
-                } else {
-                    warnings.push(Warning { message: issue.to_string() });
-                }
+                });
             }
         }
-        if !mistakes.is_empty() {
-            return Err(Error::Invalid { details: mistakes });
+        let twice = twice(&parsed.documents, source);
+        if !twice.is_empty() || issues.iter().any(Issue::is_error) {
+            let mut details: Vec<ErrorDetail> = issues.iter().map(detail).chain(twice).collect();
+            details.sort_by_key(|detail| (detail.document, detail.line, detail.column));
+            return Err(Error::Invalid { details });
         }
+        let warnings = issues.iter().map(|issue| Warning { message: issue.to_string() }).collect();
         if parsed.documents.is_empty() {
             return Err(Error::NoDocuments);
         }
@@ -141,7 +141,10 @@ fn detail(issue: &Issue) -> ErrorDetail {
         line: number(issue.line),
         column: number(issue.column),
         path: issue.path.clone(),
-        message: issue.message.clone(),
+        message: match issue.severity {
+            Severity::Error => issue.message.clone(),
+            Severity::Warning => format!("{WARNING}{}", issue.message),
+        },
         hint: some(issue.hint.clone()),
     }
 }

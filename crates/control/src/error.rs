@@ -4,6 +4,8 @@ use smr_model::{Kind, ObjectKey, Owner};
 use smr_pki::SealError;
 use smr_wire::{ApiError, Code, ErrorDetail};
 
+use crate::documents::WARNING;
+
 /// A request that could not be met. Nothing was changed, unless said otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -11,7 +13,7 @@ pub enum Error {
     /// Documents with mistakes.
     #[error("{}", invalid_message(details))]
     Invalid {
-        /// Every mistake.
+        /// Every mistake, and the warnings, whose messages begin with `warning: `.
         details: Vec<ErrorDetail>,
     },
     /// A body without a document.
@@ -249,10 +251,12 @@ impl From<Error> for ApiError {
 }
 
 fn invalid_message(details: &[ErrorDetail]) -> String {
-    match details {
+    let mistakes: Vec<&ErrorDetail> =
+        details.iter().filter(|detail| !detail.message.starts_with(WARNING)).collect();
+    match mistakes.as_slice() {
         [] => "the request is invalid".to_owned(),
         [only] => one_line(only),
-        [first, ..] => format!("{} mistakes, the first: {}", details.len(), one_line(first)),
+        [first, ..] => format!("{} mistakes, the first: {}", mistakes.len(), one_line(first)),
     }
 }
 

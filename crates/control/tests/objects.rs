@@ -1,5 +1,7 @@
 //! Apply, patch, list, delete: what changes, what does not, and what is refused.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use serde_json::json;
@@ -61,6 +63,19 @@ async fn a_mistake_in_one_document_changes_nothing() {
     let empty = it.apply("---\n# nothing\n", "d.yaml", false, &kim()).await.unwrap_err();
     assert!(matches!(empty, Error::NoDocuments), "{empty}");
     assert_eq!(it.revision(), before);
+}
+
+#[tokio::test]
+async fn warnings_are_told_beside_mistakes() {
+    let it = control().await;
+    let body =
+        "kind: containers\nmeta: {group: g, name: web}\nspec:\n  imagee: web\n  replcas: 2\n";
+    let error = it.apply(body, "w.yaml", false, &kim()).await.unwrap_err();
+    assert_eq!(error.to_string(), "w.yaml:4:3: spec.image: is missing");
+    let Error::Invalid { details } = error else { panic!() };
+    let messages: Vec<_> = details.iter().map(|d| (d.line, d.message.as_str())).collect();
+    let unknown = "warning: unknown field, ignored";
+    assert_eq!(messages, [(4, unknown), (4, "is missing"), (5, unknown)]);
 }
 
 #[tokio::test]

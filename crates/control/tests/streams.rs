@@ -1,5 +1,7 @@
 //! Replicas, reports, restarts, events and watches.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use futures_util::StreamExt as _;

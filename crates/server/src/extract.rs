@@ -126,7 +126,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_thrown_away_has_bounds() {
-        let piece = || Ok::<_, Infallible>(Bytes::from_static(&[0; 64 * 1024]));
+        let piece = || Ok::<_, Infallible>(Bytes::from(vec![0; 64 * 1024]));
         discard(Body::from_stream(stream::repeat_with(piece))).await;
         let start = tokio::time::Instant::now();
         let trickle = stream::iter([piece()]).chain(stream::pending());

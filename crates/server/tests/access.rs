@@ -1,5 +1,7 @@
 //! Who gets in, who may what, and what strangers see.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::time::Duration;

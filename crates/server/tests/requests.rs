@@ -1,5 +1,7 @@
 //! Bad requests, streams, commands, and stopping.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::{io::ErrorKind, time::Duration};

@@ -1,5 +1,6 @@
 //! A server over real TLS and a real store, with a node that only pretends.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "every test file uses its part")]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -22,29 +23,29 @@ use tokio::sync::{Notify, mpsc};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-pub struct Lab {
-    pub control: Control,
-    pub authority: Authority,
-    pub runtime: Arc<Pretend>,
-    pub server: Server,
-    pub address: SocketAddr,
-    pub dir: TempDir,
+pub(crate) struct Lab {
+    pub(crate) control: Control,
+    pub(crate) authority: Authority,
+    pub(crate) runtime: Arc<Pretend>,
+    pub(crate) server: Server,
+    pub(crate) address: SocketAddr,
+    pub(crate) dir: TempDir,
 }
 
 /// A node without containers.
 #[derive(Default)]
-pub struct Pretend {
+pub(crate) struct Pretend {
     /// Told when a backup began.
-    pub begun: Notify,
+    pub(crate) begun: Notify,
     /// Lets the backup end.
-    pub finish: Notify,
+    pub(crate) finish: Notify,
 }
 
-pub async fn lab() -> Lab {
+pub(crate) async fn lab() -> Lab {
     lab_with(|_| ()).await
 }
 
-pub async fn lab_with(change: impl FnOnce(&mut ServerConfig)) -> Lab {
+pub(crate) async fn lab_with(change: impl FnOnce(&mut ServerConfig)) -> Lab {
     let dir = TempDir::new().unwrap();
     let store = Store::open(smr_store::Options::new(dir.path().join("data"))).await.unwrap();
     let options = Options { node_id: 1, node_name: "node-1".to_owned() };
@@ -64,20 +65,20 @@ pub async fn lab_with(change: impl FnOnce(&mut ServerConfig)) -> Lab {
 }
 
 impl Lab {
-    pub fn user(&self, role: Role) -> Credentials {
+    pub(crate) fn user(&self, role: Role) -> Credentials {
         user(&self.authority, role, DAY)
     }
 
-    pub fn client(&self, role: Role) -> reqwest::Client {
+    pub(crate) fn client(&self, role: Role) -> reqwest::Client {
         client(&self.user(role))
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.address)
     }
 }
 
-pub fn user(authority: &Authority, role: Role, life: Duration) -> Credentials {
+pub(crate) fn user(authority: &Authority, role: Role, life: Duration) -> Credentials {
     let subject = match role {
         Role::Node => Subject::node("node-2", &[], &[]).unwrap(),
         role => Subject::user("kim", role).unwrap(),
@@ -85,20 +86,20 @@ pub fn user(authority: &Authority, role: Role, life: Duration) -> Credentials {
     authority.issue(&subject, life, Timestamp::now()).unwrap()
 }
 
-pub fn client(credentials: &Credentials) -> reqwest::Client {
+pub(crate) fn client(credentials: &Credentials) -> reqwest::Client {
     let tls = client_config(credentials, Alpn::Http).unwrap();
     reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap()
 }
 
 /// A client that trusts the server but shows no certificate.
-pub fn client_without_certificate(lab: &Lab) -> reqwest::Client {
+pub(crate) fn client_without_certificate(lab: &Lab) -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let authority = lab.authority.certificate_pem();
     let root = reqwest::Certificate::from_pem(authority.as_bytes()).unwrap();
     reqwest::Client::builder().tls_certs_only([root]).build().unwrap()
 }
 
-pub fn bundle(credentials: &Credentials) -> String {
+pub(crate) fn bundle(credentials: &Credentials) -> String {
     credentials.bundle().expose_secret().to_owned()
 }
 
