@@ -42,6 +42,10 @@ const CASES: &[Case] = &[
     apply("duplicate key", "kind: configuration\nkind: secret\nmeta: {group: a, name: b}\n"),
     apply("no image", "kind: containers\nmeta: {group: a, name: b}\nspec: {tag: '1'}\n"),
     apply(
+        "misspelt fields beside a mistake",
+        "kind: containers\nmeta: {group: a, name: b}\nspec:\n  imagee: x\n  replcas: 2\n",
+    ),
+    apply(
         "bad port",
         "kind: containers\nmeta: {group: a, name: b}\nspec:\n  image: x\n  ports:\n    \
          - {container: '80', host: '99999'}\n",

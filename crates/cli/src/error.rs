@@ -175,6 +175,12 @@ pub enum Error {
         /// The data directory.
         dir: PathBuf,
     },
+    /// No cluster was begun in the data directory.
+    #[error("`{}` holds no authority that could issue a certificate", dir.display())]
+    NoAuthority {
+        /// The data directory.
+        dir: PathBuf,
+    },
     /// Another node runs in the data directory.
     #[error("a node runs in `{}` already", dir.display())]
     AlreadyRuns {
@@ -284,7 +290,11 @@ impl Error {
                  definitions has neither"
             }
             Self::Exists { .. } => "use another name, or replace it with `--force`",
-            Self::ContextExists { .. } => "replace it with `-y`, or choose another with `--name`",
+            Self::ContextExists { .. } => "replace it with `-y`, or choose another name",
+            Self::NoAuthority { .. } => {
+                "the node makes it at its first start; if its data is elsewhere, name it with \
+                 `--data-dir` or `--config`"
+            }
             Self::NotRunning { .. } => {
                 "start it with `smr start`; if its data is elsewhere, name it with `--data-dir` \
                  or `--config`"
@@ -306,11 +316,24 @@ impl Error {
         Some(hint.to_owned())
     }
 
+    /// The first line: what failed. Of several mistakes in definitions only the number, as each
+    /// has a line of its own.
+    fn headline(&self) -> String {
+        let Self::Client(smr_client::Error::Api(err)) = self else { return self.to_string() };
+        match mistakes(err).as_slice() {
+            [] => err.to_string(),
+            [only] => detail_line(only),
+            several => format!("{} in the definitions", count(several.len(), "mistake")),
+        }
+    }
+
     /// Lines below the message: single mistakes, what is missing.
     fn lines(&self) -> Vec<String> {
         match self {
             Self::Client(smr_client::Error::Api(err)) => {
-                err.details.iter().map(detail_line).collect()
+                let single = mistakes(err).len() == 1;
+                let told = |detail: &&ErrorDetail| !(single && is_mistake(detail));
+                err.details.iter().filter(told).map(detail_line).collect()
             }
             Self::Config(errors) if errors.problems().len() > 1 => {
                 errors.problems().iter().map(ToString::to_string).collect()
@@ -330,17 +353,18 @@ impl Error {
 
     /// Message, causes, single mistakes and hint, as they go to standard error.
     pub fn report(&self) -> String {
-        let mut text = format!("error: {self}\n");
+        let mut text = format!("error: {}\n", self.headline());
         let mut cause = self.source();
+        if let Self::Edited { source, .. } = self {
+            let _ = writeln!(text, "  caused by: {}", source.headline());
+            cause = source.source();
+        }
         while let Some(err) = cause {
             let _ = writeln!(text, "  caused by: {err}");
             cause = err.source();
         }
         for line in self.lines() {
-            // A single mistake is the message already.
-            if !text.contains(&line) {
-                let _ = writeln!(text, "  {line}");
-            }
+            let _ = writeln!(text, "  {line}");
         }
         if let Some(hint) = self.hint() {
             let _ = writeln!(text, "hint: {hint}");
@@ -359,6 +383,17 @@ fn config_message(errors: &smr_config::ConfigErrors) -> String {
         [problem] => problem.to_string(),
         problems => format!("{} in the configuration", count(problems.len(), "mistake")),
     }
+}
+
+/// The mistakes in definitions that a refusal is about.
+fn mistakes(err: &ApiError) -> Vec<&ErrorDetail> {
+    let invalid = err.code == Code::Invalid;
+    err.details.iter().filter(|detail| invalid && is_mistake(detail)).collect()
+}
+
+/// Whether it is no warning, which is told beside mistakes.
+fn is_mistake(detail: &ErrorDetail) -> bool {
+    !detail.message.starts_with("warning: ")
 }
 
 fn detail_line(detail: &ErrorDetail) -> String {
@@ -424,6 +459,39 @@ mod tests {
              web.yaml:4:7: spec.ports[0].host: `x` is not a port; use 1 to 65535\n   \
              (document 2): no kind\n\
              hint: see `smrctl explain containers`\n"
+        );
+    }
+
+    #[test]
+    fn a_single_mistake_is_told_once_and_warnings_below_it() {
+        let detail = |line, message: &str| ErrorDetail {
+            file: "a.yaml".into(),
+            line,
+            column: 1,
+            message: message.into(),
+            hint: Some("do".into()),
+            ..ErrorDetail::default()
+        };
+        let err = |details| {
+            let message = "a.yaml:2:1: is missing";
+            Error::from(ApiError::new(Code::Invalid, message).details(details)).report()
+        };
+        let one = "error: a.yaml:2:1: is missing; do\n";
+        assert_eq!(err(vec![detail(2, "is missing")]), one);
+        assert_eq!(
+            err(vec![detail(1, "warning: unknown"), detail(2, "is missing")]),
+            format!("{one}  a.yaml:1:1: warning: unknown; do\n")
+        );
+        let edited = Error::Edited {
+            path: "kept".into(),
+            source: Box::new(
+                ApiError::new(Code::Invalid, "x").details(vec![detail(2, "is missing")]).into(),
+            ),
+        };
+        assert_eq!(
+            edited.report(),
+            "error: the changed definition was not accepted; it is kept in `kept`\n  \
+             caused by: a.yaml:2:1: is missing; do\nhint: repair it and run `smrctl apply kept`\n"
         );
     }
 

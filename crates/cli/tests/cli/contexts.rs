@@ -64,9 +64,50 @@ fn an_existing_context_is_replaced_only_on_demand() {
     assert_eq!(
         ran.stderr,
         "error: context with the same name exists: `prod`\n\
-         hint: replace it with `-y`, or choose another with `--name`\n"
+         hint: replace it with `-y`, or choose another name\n"
     );
     assert_eq!(place.run(&[&import[..], &["--yes"]].concat()).code, 0);
+}
+
+#[test]
+fn a_user_is_made_from_the_authority_and_can_be_imported() {
+    let place = Place::new();
+    let data = place.home().join("data");
+    let create = |more: &[&str]| {
+        let data = data.to_string_lossy().into_owned();
+        let create = ["smr", "user", "create", "bob", "--data-dir", &data];
+        place.run(&[&create[..], more].concat())
+    };
+    let without = create(&["--role", "viewer"]);
+    assert_eq!((without.code, without.stdout.as_str()), (1, ""));
+    assert!(without.stderr.contains("holds no authority"), "{}", without.stderr);
+    let now = Timestamp::now();
+    Authority::load_or_create(&data.join("pki"), DAY * 100, now).unwrap();
+
+    let made = create(&["--role", "viewer", "--api", "n.example.com:9", "--days", "3"]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    assert_eq!(made.stdout.lines().count(), 1, "nothing else on standard output");
+    assert!(made.stderr.contains("`bob` is viewer at https://n.example.com:9 until"));
+    let fresh = Place::new();
+    let import = ["smrctl", "context", "import", "--offline", "--name", "there"];
+    assert_eq!(fresh.run_with(&import, &made.stdout).code, 0);
+    let store = ContextStore::open(fresh.home().join(".smrctl/contexts"));
+    let credentials = store.get("there").unwrap().credentials().unwrap();
+    assert_eq!(credentials.identity().role, Role::Viewer);
+    assert_eq!(credentials.identity().name, "bob");
+    let left = credentials.validity().not_after.duration_since(now).as_hours();
+    assert!((71..=72).contains(&left), "{left}");
+
+    let save = ["--role", "admin", "--save"];
+    let saved = create(&save);
+    assert_eq!((saved.code, saved.stdout.as_str()), (0, "context saved: bob\n"));
+    assert_eq!(create(&save).code, 1, "nothing is replaced unasked");
+    assert_eq!(create(&[&save[..], &["-y"]].concat()).code, 0);
+    let store = ContextStore::open(place.home().join(".smrctl/contexts"));
+    let own = store.get("bob").unwrap();
+    assert_eq!(own.api_url(), "https://localhost:1443");
+    assert_eq!(own.credentials().unwrap().identity().role, Role::Admin);
+    assert_eq!(create(&["--role", "node"]).code, 2, "no user is a node");
 }
 
 #[test]
