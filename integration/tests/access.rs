@@ -99,6 +99,26 @@ fn a_viewer_reads_but_neither_writes_nor_sees_secrets() {
 }
 
 #[test]
+fn a_user_made_on_the_command_line_may_what_its_role_allows() {
+    let Some(lab) = Lab::require() else { return };
+    let node = Node::start(&lab, "").unwrap();
+    node.apply(CONFIGURATION).unwrap();
+    let data = node.data_dir().to_string_lossy().into_owned();
+    let create = ["user", "create", "bob", "--role", "viewer", "--data-dir", &data];
+    let made = node.program("smr").args(create).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let line = String::from_utf8(made.stdout).unwrap();
+    node.ok(&["context", "import", "--name", "bob", line.trim()]).unwrap();
+
+    let read = node.ok(&["--context", "bob", "get", "configuration/safe/settings"]).unwrap();
+    assert!(read.contains("blue"), "{read}");
+    let other = node.file("other.yaml", &CONFIGURATION.replace("blue", "red")).unwrap();
+    let output = node.smrctl(&["--context", "bob", "apply", &other]).unwrap();
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(output.stderr.contains("role `viewer` of `bob` may not"), "{output:?}");
+}
+
+#[test]
 fn an_operator_changes_workloads_but_does_not_see_secrets() {
     let Some(lab) = Lab::require() else { return };
     let node = Node::start(&lab, "").unwrap();

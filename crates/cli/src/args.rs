@@ -4,6 +4,7 @@ mod client;
 mod context;
 mod manager;
 mod node;
+mod user;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub(crate) use client::*;
 pub(crate) use context::*;
 pub(crate) use manager::*;
 pub(crate) use node::*;
+pub(crate) use user::*;
 
 use crate::complete;
 

@@ -17,6 +17,7 @@ pub(crate) mod node;
 pub(crate) mod ps;
 pub(crate) mod remove;
 pub(crate) mod template;
+pub(crate) mod user;
 pub(crate) mod version;
 mod waiting;
 

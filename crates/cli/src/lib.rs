@@ -114,6 +114,7 @@ fn node(settings: &Settings, command: NodeCommand, hooks: Hooks) -> Outcome {
         NodeCommand::Stop(args) => commands::node::stop(settings, &args),
         NodeCommand::Status(args) => commands::node::status(settings, &args),
         NodeCommand::Config(command) => commands::config::run(settings, command),
+        NodeCommand::User(command) => commands::user::run(settings, command),
         NodeCommand::Backup(command) => commands::backup::run(settings, command, hooks),
         NodeCommand::Generate(args) => commands::generate::run(settings, &args),
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{GenerateArgs, OutputArg};
+use super::{GenerateArgs, OutputArg, UserCommand};
 use crate::settings::Seconds;
 
 /// Commands that concern the node of this machine.
@@ -19,6 +19,9 @@ pub(crate) enum NodeCommand {
     /// Write, check and show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Issue certificates to users
+    #[command(subcommand)]
+    User(UserCommand),
     /// Make, check and restore backups
     #[command(subcommand)]
     Backup(BackupCommand),
@@ -129,10 +132,12 @@ pub(crate) struct ConfigInitArgs {
 /// A configuration by name.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigFileArgs {
-    /// File to check
-    #[arg(value_name = "FILE", env = "SMR_CONFIG", hide_env = true,
-          default_value = smr_config::DEFAULT_PATH)]
-    pub file: PathBuf,
+    /// File to check; /etc/smr/smr.toml when none is named
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The same, as other commands take it
+    #[arg(long, value_name = "FILE", env = "SMR_CONFIG", hide_env = true)]
+    pub config: Option<PathBuf>,
 }
 
 /// Arguments of `config show`.

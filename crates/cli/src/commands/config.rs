@@ -21,8 +21,9 @@ pub(crate) fn run(settings: &Settings, command: ConfigCommand) -> Outcome {
     match command {
         ConfigCommand::Init(args) => return init(settings, &args),
         ConfigCommand::Check(args) => {
-            Config::load(&args.file, &settings.host())?;
-            printer.line(format_args!("{} is valid", args.file.display()))?;
+            let file = args.file.or(args.config).unwrap_or(smr_config::DEFAULT_PATH.into());
+            Config::load(&file, &settings.host())?;
+            printer.line(format_args!("{} is valid", file.display()))?;
         }
         ConfigCommand::Show(args) => {
             let config = node::load(settings, &args.config)?;

@@ -10,6 +10,7 @@ fn a_configuration_is_written_once_and_is_valid() {
     insta::assert_snapshot!(place.transcript(&[
         &["smr", "config", "init", "etc/smr.toml"],
         &["smr", "config", "check", "etc/smr.toml"],
+        &["smr", "config", "check", "--config", "etc/smr.toml"],
         &["smr", "config", "init", "etc/smr.toml"],
         &["smr", "config", "check", "missing.toml"],
     ]));
