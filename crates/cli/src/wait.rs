@@ -10,7 +10,16 @@ use smr_wire::{WatchEvent, WatchKind};
 pub(crate) struct Ready {
     wanted: BTreeMap<ObjectKey, Wanted>,
     seen: BTreeMap<(String, String), ReplicaStatus>,
+    told: BTreeMap<(String, String), Told>,
     synced: bool,
+}
+
+/// What was told of a replica.
+#[derive(Debug, Default)]
+struct Told {
+    generation: u64,
+    /// States and codes of their reasons.
+    states: BTreeSet<(&'static str, String)>,
 }
 
 #[derive(Debug)]
@@ -54,8 +63,9 @@ impl Ready {
         }
     }
 
-    /// Takes a change in; the status if it is one that somebody waits for and looks different
-    /// now.
+    /// Takes a change in; the status if it is one that somebody waits for and is news: a state, or
+    /// a reason for it, that its definition was not in before. What is tried again and again is
+    /// told once.
     pub(crate) fn see(&mut self, event: WatchEvent) -> Option<ReplicaStatus> {
         if event.kind == WatchKind::Synced {
             self.synced = true;
@@ -75,10 +85,13 @@ impl Ready {
         let replica = event.replica.filter(|_| event.kind == WatchKind::Put)?;
         self.wanted(&replica)?;
         let place = (replica.key.group.clone(), replica.key.generated_name());
-        let before = self.seen.insert(place, replica.clone());
-        let same = before
-            .is_some_and(|before| before.state == replica.state && before.reason == replica.reason);
-        (!same).then_some(replica)
+        self.seen.insert(place.clone(), replica.clone());
+        let told = self.told.entry(place).or_default();
+        if told.generation != replica.generation {
+            *told = Told { generation: replica.generation, ..Told::default() };
+        }
+        let code = replica.reason.as_ref().map(|reason| reason.code.clone()).unwrap_or_default();
+        told.states.insert((replica.state.as_str(), code)).then_some(replica)
     }
 
     fn wanted(&self, replica: &ReplicaStatus) -> Option<&Wanted> {

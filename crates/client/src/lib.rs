@@ -15,4 +15,4 @@ pub use connection::{Client, Options};
 pub use error::Error;
 pub use exec::{Exec, ExecInput, ExecOutput};
 pub use fetch::fetch_text;
-pub use stream::{FrameDecoder, LineDecoder, LogChunk, LogSource};
+pub use stream::{FrameDecoder, LineDecoder, LogChunk, LogFrame, LogSource};

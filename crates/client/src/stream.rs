@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream};
-use smr_wire::StreamItem;
+use smr_wire::{ApiError, StreamItem};
 
 use crate::error::{Error, transport};
 
@@ -68,7 +68,17 @@ pub struct LogChunk {
     pub bytes: Bytes,
 }
 
-/// Takes multiplexed frames apart: stream id, three zero bytes, big-endian length, payload.
+/// A frame of a log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LogFrame {
+    /// Output.
+    Chunk(LogChunk),
+    /// The log ends here, because of this.
+    Error(Box<ApiError>),
+}
+
+/// Takes multiplexed frames apart: stream id, three zero bytes, big-endian length, payload. Ids 0
+/// and 1 are standard output, 2 is standard error, 3 an error as JSON, which is the last frame.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
     buffer: BytesMut,
@@ -83,12 +93,13 @@ impl FrameDecoder {
     /// The next complete frame.
     ///
     /// # Errors
-    /// What is wrong with the header.
-    pub fn next_frame(&mut self) -> Result<Option<LogChunk>, String> {
+    /// What is wrong with the header, or with an error from the other side.
+    pub fn next_frame(&mut self) -> Result<Option<LogFrame>, String> {
         let Some(header) = self.buffer.first_chunk::<8>() else { return Ok(None) };
         let source = match header {
-            [0 | 1, 0, 0, 0, ..] => LogSource::Stdout,
-            [2, 0, 0, 0, ..] => LogSource::Stderr,
+            [0 | 1, 0, 0, 0, ..] => Some(LogSource::Stdout),
+            [2, 0, 0, 0, ..] => Some(LogSource::Stderr),
+            [3, 0, 0, 0, ..] => None,
             _ => return Err(format!("`{:02x?}` is no frame header", &header[..4])),
         };
         let length = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
@@ -99,7 +110,13 @@ impl FrameDecoder {
             return Ok(None);
         }
         self.buffer.advance(8);
-        Ok(Some(LogChunk { source, bytes: self.buffer.split_to(length).freeze() }))
+        let bytes = self.buffer.split_to(length).freeze();
+        match source {
+            Some(source) => Ok(Some(LogFrame::Chunk(LogChunk { source, bytes }))),
+            None => serde_json::from_slice(&bytes)
+                .map(|error| Some(LogFrame::Error(Box::new(error))))
+                .map_err(|err| format!("a frame with a bad error, {err}")),
+        }
     }
 }
 
@@ -185,7 +202,8 @@ fn parse(line: &[u8], path: &str) -> Result<StreamItem, Error> {
     }
 }
 
-/// Reads a body of multiplexed frames.
+/// Reads a body of multiplexed frames. Errors sent by the cluster become errors of the stream,
+/// after which it ends.
 pub(crate) fn frames(
     chunks: impl Stream<Item = Result<Bytes, Error>> + Send + Unpin,
     path: &'static str,
@@ -201,7 +219,12 @@ pub(crate) fn frames(
                     decoder.push(&bytes);
                     loop {
                         match decoder.next_frame() {
-                            Ok(Some(frame)) => out.push_back(Ok(frame)),
+                            Ok(Some(LogFrame::Chunk(chunk))) => out.push_back(Ok(chunk)),
+                            Ok(Some(LogFrame::Error(err))) => {
+                                *failed = true;
+                                out.push_back(Err(Error::Api(err)));
+                                break;
+                            }
                             Ok(None) => break,
                             Err(what) => {
                                 *failed = true;
@@ -252,7 +275,8 @@ mod tests {
             decoder.push(&[byte]);
             got.extend(decoder.next_frame().unwrap());
         }
-        let chunk = |source, text: &'static str| LogChunk { source, bytes: text.into() };
+        let chunk =
+            |source, text: &'static str| LogFrame::Chunk(LogChunk { source, bytes: text.into() });
         assert_eq!(got, [chunk(LogSource::Stdout, "hi"), chunk(LogSource::Stderr, "bad")]);
     }
 
@@ -264,6 +288,23 @@ mod tests {
         let mut decoder = FrameDecoder::default();
         decoder.push(&[1, 0, 0, 0, 255, 255, 255, 255]);
         assert_eq!(decoder.next_frame().unwrap_err(), "a frame of 4294967295 bytes");
+    }
+
+    #[tokio::test]
+    async fn an_error_ends_a_stream_of_frames() {
+        let mut body = b"\x01\0\0\0\0\0\0\x02hi".to_vec();
+        let error = br#"{"code":"engine_unavailable","message":"no engine"}"#;
+        body.extend_from_slice(&[3, 0, 0, 0, 0, 0, 0, u8::try_from(error.len()).unwrap()]);
+        body.extend_from_slice(error);
+        body.extend_from_slice(b"\x01\0\0\0\0\0\0\x05never");
+        let got: Vec<_> = frames(stream::iter([Ok(Bytes::from(body))]), "/x").collect().await;
+        assert_eq!(got.len(), 2);
+        assert_eq!(got[0].as_ref().unwrap().bytes, "hi");
+        let error = got[1].as_ref().unwrap_err();
+        assert_eq!(error.code(), Some(smr_wire::Code::EngineUnavailable));
+        let mut decoder = FrameDecoder::default();
+        decoder.push(b"\x03\0\0\0\0\0\0\x01{");
+        assert!(decoder.next_frame().unwrap_err().starts_with("a frame with a bad error"));
     }
 
     #[tokio::test]

@@ -161,6 +161,35 @@ fn only_changes_are_told_and_only_of_what_is_waited_for() {
 }
 
 #[test]
+fn what_is_tried_again_is_told_once() {
+    let mut ready = after([]);
+    let mut told = 0;
+    for attempt in 1..=3 {
+        for (state, code) in [
+            (ReplicaState::Start, ""),
+            (ReplicaState::DaemonFailure, "ImagePullFailed"),
+            (ReplicaState::Dead, "Exited"),
+        ] {
+            let mut status = status(1, 2, state);
+            status.restarts = attempt;
+            status.reason = (!code.is_empty())
+                .then(|| Reason::new(code, format!("attempt {attempt} at 10:00:0{attempt}")));
+            told += usize::from(ready.see(replica(status)).is_some());
+        }
+    }
+    assert_eq!(told, 3);
+    ready.restart();
+    assert!(ready.see(replica(status(1, 2, ReplicaState::Start))).is_none());
+    let mut other = status(1, 2, ReplicaState::DaemonFailure);
+    other.reason = Some(Reason::new("EngineRefused", "why"));
+    assert!(ready.see(replica(other)).is_some(), "another reason is news");
+    assert!(
+        ready.see(replica(status(1, 3, ReplicaState::Start))).is_some(),
+        "so is a new definition"
+    );
+}
+
+#[test]
 fn gone_is_when_nothing_is_left() {
     let mut waits = Gone::new([web(), ObjectKey::new(Kind::Secret, "shop", "s")]);
     waits.see(replica(status(1, 2, ReplicaState::Running)));
