@@ -13,9 +13,10 @@ use crate::PkiError;
 pub enum Role {
     /// Reads objects, status, logs and events; no secret values.
     Viewer,
-    /// Reads everything and changes workloads: apply, remove, restart, exec.
+    /// Reads what a viewer reads and changes workloads: apply, remove, restart, exec. The API shows
+    /// it no secret values; it can still start a container that is given one.
     Operator,
-    /// Everything, including users, nodes and backups.
+    /// Everything, including secret values, users, nodes and backups.
     Admin,
     /// A member of the cluster. On the user-facing routes it reads what a viewer reads; what
     /// members do among themselves checks for exactly this role.
@@ -46,14 +47,9 @@ impl Role {
         matches!(self, Self::Operator | Self::Admin)
     }
 
-    /// May manage users, nodes and backups.
+    /// May see the values of secrets, and manage users, nodes and backups.
     pub fn may_admin(self) -> bool {
         matches!(self, Self::Admin)
-    }
-
-    /// May see the values of secrets. Whoever may change workloads could mount them anyway.
-    pub fn may_reveal_secrets(self) -> bool {
-        matches!(self, Self::Operator | Self::Admin)
     }
 
     /// Is a member of the cluster.
@@ -85,12 +81,11 @@ mod tests {
 
     #[test]
     fn rights_grow_from_viewer_to_admin() {
-        let rights =
-            |r: Role| [r.may_read(), r.may_change(), r.may_reveal_secrets(), r.may_admin()];
-        assert_eq!(rights(Role::Viewer), [true, false, false, false]);
-        assert_eq!(rights(Role::Operator), [true, true, true, false]);
-        assert_eq!(rights(Role::Admin), [true, true, true, true]);
-        assert_eq!(rights(Role::Node), [true, false, false, false]);
+        let rights = |r: Role| [r.may_read(), r.may_change(), r.may_admin()];
+        assert_eq!(rights(Role::Viewer), [true, false, false]);
+        assert_eq!(rights(Role::Operator), [true, true, false]);
+        assert_eq!(rights(Role::Admin), [true, true, true]);
+        assert_eq!(rights(Role::Node), [true, false, false]);
     }
 
     #[test]
