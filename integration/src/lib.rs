@@ -17,6 +17,7 @@ mod lab;
 mod node;
 pub mod process;
 mod ready;
+pub mod registry;
 mod wait;
 
 pub use client::{Client, Output};
@@ -24,4 +25,5 @@ pub use docker::Docker;
 pub use lab::Lab;
 pub use node::{Node, smr_binary};
 pub use ready::ReadySocket;
+pub use registry::Registry;
 pub use wait::wait;

@@ -20,8 +20,14 @@ pub(crate) const ENGINE: &[Tool] = &[
 ];
 
 /// What the tests need besides.
-pub(crate) const TESTS: &[Tool] =
-    &[("ip", "iproute2"), ("nsenter", "util-linux"), ("curl", "curl"), ("umount", "mount")];
+pub(crate) const TESTS: &[Tool] = &[
+    ("ip", "iproute2"),
+    ("nsenter", "util-linux"),
+    ("curl", "curl"),
+    ("umount", "mount"),
+    ("docker-registry", "docker-registry"),
+    ("htpasswd", "apache2-utils"),
+];
 
 /// Installs what is not there. Says what it installs; without root, says what to run.
 pub(crate) fn ensure(tools: &[&[Tool]]) -> Result<()> {
