@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::{
-    Runtime, ServerConfig, openapi,
+    Runtime, ServerConfig, openapi, remainder,
     respond::Failure,
     route::{Access, Route},
     routes,
@@ -115,6 +115,7 @@ pub(crate) fn router(
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn(authenticate))
+        .layer(middleware::from_fn(remainder::discard))
         .layer(middleware::from_fn(trace))
         .with_state(api)
 }

@@ -69,6 +69,12 @@ async fn the_refusal_of_a_large_body_reaches_whoever_sends_all_of_it_first() {
             let body: ErrorBody = response.json().await.unwrap();
             assert_eq!(body.error.code, Code::TooLarge);
         }
+        // Refused for another reason, before anybody looked at the body.
+        for path in ["/nowhere", "/api/v1/apply?nothing=1", routes::OBJECTS] {
+            let response = client.post(lab.url(path)).body(large.clone()).send().await.unwrap();
+            assert!(response.status().is_client_error(), "{path}");
+            response.json::<ErrorBody>().await.unwrap();
+        }
     }
 }
 
