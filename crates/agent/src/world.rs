@@ -291,6 +291,10 @@ impl World {
             if let Ok(target) = &target {
                 slot.replica.last_stop_timeout = Some(target.rendered.stop_timeout);
             }
+            // Credentials and pull policy are in no digest of a container, but may be what was corrected.
+            if slot.rendering.is_some() {
+                slot.replica.try_again();
+            }
             slot.rendering = Some(Rendering { uid, generation, used, target: target.clone() });
         }
         Some(target)

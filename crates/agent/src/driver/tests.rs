@@ -110,6 +110,35 @@ async fn a_full_read_forgets_what_is_gone() {
     assert_eq!(reason.code, "MissingObject");
 }
 
+/// Neither credentials nor pull policy change the container; who corrects them waits for nothing all the same.
+#[tokio::test]
+async fn corrected_credentials_do_not_sit_out_the_delay_of_the_wrong_ones() {
+    for correction in ["registryAuth: dXNlcjpwYXNzd29yZA==", "pullPolicy: Always"] {
+        let mut lab = lab(&web("1")).await;
+        let first = lab.hash();
+        let mut objects = lab.driver.watch(keyspace::OBJECTS);
+        let key = ReplicaKey::new("g", "web", 1);
+        let far = Timestamp::now() + jiff::SignedDuration::from_mins(5);
+        let status = |lab: &mut Lab| {
+            let slot = lab.driver.world.slots.get_mut(&key).unwrap();
+            slot.replica.status.state = ReplicaState::DaemonFailure;
+            slot.replica.status.retry_at = Some(far);
+        };
+        status(&mut lab);
+        lab.driver.dirty.insert(key.clone());
+        lab.hash();
+        let waits = |lab: &Lab| lab.driver.world.slots[&key].replica.status.retry_at;
+        assert_eq!(waits(&lab), Some(far), "nothing changed");
+
+        let corrected = web("1").replace("image: i", &format!("image: i, {correction}"));
+        apply(&lab.control, &corrected).await;
+        let news = next(&mut objects).await.unwrap();
+        lab.driver.objects_changed(&news);
+        assert_eq!(lab.hash(), first, "the same container");
+        assert_eq!(waits(&lab), None, "{correction}");
+    }
+}
+
 /// Being told again and again that the engine is away is no work.
 #[tokio::test]
 async fn an_engine_that_stays_away_wakes_nobody() {
