@@ -226,8 +226,10 @@ async fn round(dir: &Path, models: Vec<Model>, time: Duration) -> Vec<Model> {
             tokio::spawn(write(store.clone(), writer as u64, model, Arc::clone(&stop)))
         })
         .collect();
-    let disturber = tokio::spawn(disturb(store.clone(), dir.to_owned(), Arc::clone(&stop)));
-    tokio::time::sleep(time).await;
+    let mut disturber = tokio::spawn(disturb(store.clone(), dir.to_owned(), Arc::clone(&stop)));
+    // For that long; should it end by itself, it panicked, and that is told below.
+    let ended = tokio::time::timeout(time, &mut disturber).await;
+    assert!(ended.is_err(), "the disturbance ended by itself: {ended:?}");
     stop.store(true, Ordering::Relaxed);
     let mut models = Vec::new();
     for (writer, goal) in writers.into_iter().zip(&goals) {
