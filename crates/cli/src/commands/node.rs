@@ -115,6 +115,12 @@ pub(crate) fn stop(settings: &Settings, args: &StopArgs) -> Outcome {
     Ok(DONE)
 }
 
+/// The address in the context that the node of this machine wrote.
+pub(crate) fn local_api(config: &Config) -> Option<String> {
+    let context = ContextStore::open(&config.contexts.dir).get(&config.node.name).ok()?;
+    Some(context.api_url().to_owned())
+}
+
 /// A client of the node of this machine: by the context it wrote, else by the one asked for. The
 /// active context may be of another cluster.
 pub(crate) fn local_client(settings: &Settings, config: &Config) -> Result<Client, Error> {

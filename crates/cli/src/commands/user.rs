@@ -36,7 +36,11 @@ fn create(settings: &Settings, args: &UserCreateArgs) -> Outcome {
     }
     let (api, is_local) = match &args.api {
         Some(api) => (api.clone(), false),
-        None => address(&config, args.save)?,
+        None => match address(&config, args.save)? {
+            // The node may listen elsewhere than its file says; its own context knows.
+            (api, true) => (node::local_api(&config).unwrap_or(api), true),
+            known => known,
+        },
     };
     let now = Timestamp::now();
     let authority = Authority::load(&config.data.dir.join(PKI), now)?

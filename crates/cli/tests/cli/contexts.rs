@@ -108,6 +108,12 @@ fn a_user_is_made_from_the_authority_and_can_be_imported() {
     assert_eq!(own.api_url(), "https://localhost:1443");
     assert_eq!(own.credentials().unwrap().identity().role, Role::Admin);
     assert_eq!(create(&["--role", "node"]).code, 2, "no user is a node");
+
+    // Started with flags, the node answers elsewhere than its configuration says.
+    place.file("smr.toml", "[node]\nname = \"n-1\"\n");
+    store.save(&Context::new("n-1", "localhost:2443", own.bundle().clone()).unwrap()).unwrap();
+    assert_eq!(create(&["--role", "admin", "--save", "-y", "--config", "smr.toml"]).code, 0);
+    assert_eq!(store.get("bob").unwrap().api_url(), "https://localhost:2443");
 }
 
 #[test]
