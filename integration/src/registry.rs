@@ -16,6 +16,9 @@ use crate::{Lab, docker::encode, process, ready::tail, wait};
 /// Where it listens. Engines speak plain HTTP with a registry of this name.
 pub const ADDRESS: &str = "localhost:5000";
 
+/// What an image of the docker client is in a registry.
+const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+
 /// Programs it needs beside those of the lab.
 const PROGRAMS: &[&str] = &["docker-registry", "htpasswd"];
 
@@ -129,7 +132,8 @@ impl<'lab> Registry<'lab> {
     }
 
     /// Makes an image with a layer of its own, in which `version` is in the file `/version`, pushes it as
-    /// `name` (`pull/app:1`) and removes it from the engine. Returns the full reference.
+    /// `name` (`pull/app:1`) and removes it from the engine. Returns the full reference. For a moment the
+    /// engine has it: do this before anything wants the image.
     pub fn push(&self, name: &str, version: &str) -> Result<String> {
         let reference = format!("{ADDRESS}/{name}");
         let docker = self.lab.docker();
@@ -147,6 +151,24 @@ impl<'lab> Registry<'lab> {
         with_input(self.docker_cli().args(["push", "--quiet", &reference]), "")?;
         docker.call("DELETE", &format!("/images/{reference}"), None)?;
         Ok(reference)
+    }
+
+    /// Gives what is `name` (`pull/app:1`) another tag in the registry, which the other thing that had it loses;
+    /// the engine does not notice. Returns the digest. For open registries.
+    pub fn tag(&self, name: &str, tag: &str) -> Result<String> {
+        let (repository, old) = name.rsplit_once(':').context("a name without a tag")?;
+        let url = |tag: &str| format!("http://{ADDRESS}/v2/{repository}/manifests/{tag}");
+        let manifest = self.dir.join("manifest.json");
+        let file = manifest.to_string_lossy();
+        self.lab.curl(&["-f", "-H", &format!("Accept: {MANIFEST}"), "-o", &file, &url(old)])?;
+        let (kind, body) = (format!("Content-Type: {MANIFEST}"), format!("@{file}"));
+        let put = ["-fi", "-X", "PUT", "-H", &kind, "--data-binary", &body, &url(tag)];
+        let answer = self.lab.curl(&put)?;
+        let digest = answer.lines().find_map(|line| {
+            let (header, value) = line.split_once(':')?;
+            header.eq_ignore_ascii_case("docker-content-digest").then(|| value.trim().to_owned())
+        });
+        digest.with_context(|| format!("no digest in the answer: {answer}"))
     }
 
     /// Pulls with the docker client, as the user the registry knows.
@@ -186,13 +208,14 @@ fn with_input(command: &mut Command, input: &str) -> Result<String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot run {:?}", command.get_program()))?;
+        .with_context(|| format!("cannot run `{}`", command.get_program().display()))?;
     // Closed at the end of the statement: the input ends there.
     child.stdin.take().context("no standard input")?.write_all(input.as_bytes())?;
     let output = child.wait_with_output()?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{:?} ended with {}: {}", command.get_program(), output.status, said.trim());
+        let program = command.get_program().display();
+        bail!("`{program}` ended with {}: {}", output.status, said.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -53,6 +53,12 @@ pub enum PullFailure {
     Denied,
     /// The registry does not have the image.
     NotFound,
+    /// The registry has too much to do, or wants this node to ask less often.
+    Busy,
+    /// The engine does not trust the registry: its certificate, or that it has none.
+    Untrusted,
+    /// The engine has no room for the image.
+    DiskFull,
     /// The registry could not be reached or broke off.
     Network,
 }
@@ -62,6 +68,12 @@ impl std::fmt::Display for PullFailure {
         f.write_str(match self {
             Self::Denied => "access denied; check the registry credentials and the image name",
             Self::NotFound => "the registry has no such image; check name and tag",
+            Self::Busy => "the registry does not serve this node for now",
+            Self::Untrusted => {
+                "the engine does not trust the registry; check its certificate, or the engine's \
+                 `insecure-registries`"
+            }
+            Self::DiskFull => "the disk of the engine is full",
             Self::Network => "the registry could not be reached",
         })
     }

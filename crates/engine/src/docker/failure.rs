@@ -220,6 +220,45 @@ fn port_in_use(lower: &str) -> Option<String> {
     Some(address.unwrap_or_else(|| "unknown".to_owned()))
 }
 
+/// What engines and registries say, in lower case, by cause. The first that fits counts: a registry that
+/// refuses for now may mention logging in as well.
+const PULL_FAILURES: [(PullFailure, &[&str]); 5] = [
+    (PullFailure::DiskFull, &["no space left on device", "disk quota exceeded"]),
+    (
+        PullFailure::Busy,
+        &[
+            "toomanyrequests",
+            "too many requests",
+            "rate limit",
+            "bad gateway",
+            "service unavailable",
+            "gateway timeout",
+            "internal server error",
+        ],
+    ),
+    (PullFailure::Untrusted, &["x509:", "server gave http response to https client"]),
+    (
+        PullFailure::Denied,
+        &[
+            "denied",
+            "unauthorized",
+            "authentication required",
+            "no basic auth",
+            "incorrect username",
+            "403 forbidden",
+        ],
+    ),
+    (
+        PullFailure::NotFound,
+        &["manifest unknown", "not found", "name unknown", "no matching manifest"],
+    ),
+];
+
+fn contains_any(message: &str, signs: &[&str]) -> bool {
+    let lower = message.to_lowercase();
+    signs.iter().any(|sign| lower.contains(sign))
+}
+
 /// Why a registry did not give an image.
 pub(super) fn pull_error(endpoint: &Endpoint, image: &str, error: ApiError) -> Error {
     let message = match error {
@@ -227,24 +266,13 @@ pub(super) fn pull_error(endpoint: &Endpoint, image: &str, error: ApiError) -> E
         ApiError::DockerStreamError { error } => error,
         other => return classify(endpoint, &Task::image("pull", image), other),
     };
-    let lower = message.to_lowercase();
-    let any = |signs: &[&str]| signs.iter().any(|sign| lower.contains(sign));
-    let failure = if any(&[
-        "denied",
-        "unauthorized",
-        "authentication required",
-        "no basic auth",
-        "incorrect username",
-        "403 forbidden",
-    ]) {
-        PullFailure::Denied
-    } else if any(&["manifest unknown", "not found", "name unknown", "no matching manifest"]) {
-        PullFailure::NotFound
-    } else if any(&["invalid reference", "invalid tag", "repository name must"]) {
+    if contains_any(&message, &["invalid reference", "invalid tag", "repository name must"]) {
         return Task::image("pull", image).refused(message);
-    } else {
-        PullFailure::Network
-    };
+    }
+    let failure = PULL_FAILURES
+        .iter()
+        .find(|(_, signs)| contains_any(&message, signs))
+        .map_or(PullFailure::Network, |(failure, _)| *failure);
     Error::PullFailed { image: image.to_owned(), failure, source: words(message) }
 }
 
@@ -335,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn registries_that_refuse_lack_or_fail_are_told_apart() {
+    fn causes_of_failed_pulls_are_told_apart() {
         let cases = [
             (
                 "pull access denied for x, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
@@ -345,6 +373,23 @@ mod tests {
             (
                 "manifest for r:5000/x:9 not found: manifest unknown: manifest unknown",
                 PullFailure::NotFound,
+            ),
+            (
+                "toomanyrequests: You have reached your pull rate limit. You may increase the limit by authenticating and upgrading",
+                PullFailure::Busy,
+            ),
+            ("received unexpected HTTP status: 503 Service Unavailable", PullFailure::Busy),
+            (
+                "Get \"https://r:5443/v2/\": x509: certificate signed by unknown authority",
+                PullFailure::Untrusted,
+            ),
+            (
+                "Get \"https://r:5000/v2/\": http: server gave HTTP response to HTTPS client",
+                PullFailure::Untrusted,
+            ),
+            (
+                "failed to register layer: write /usr/lib/x: no space left on device",
+                PullFailure::DiskFull,
             ),
             (
                 "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: connection refused",
