@@ -95,6 +95,17 @@ impl Agent {
         self.engine.clone()
     }
 
+    /// Resolves when a part of the agent has ended though nobody asked it to: a mistake in the
+    /// program. The node cannot do its work any more then and should end, to be started anew.
+    pub async fn ended(&mut self) {
+        let (ended, index, _) = futures_util::future::select_all(&mut self.tasks).await;
+        // A finished task must not be awaited again.
+        drop(self.tasks.swap_remove(index));
+        if let Err(error) = ended {
+            tracing::error!(%error, "a task of the agent panicked");
+        }
+    }
+
     /// Stops planning, lets actions that must not be cut short finish, stores the last statuses.
     /// No container is stopped.
     pub async fn shutdown(self) {

@@ -62,13 +62,16 @@ async fn node(config: Config) -> anyhow::Result<()> {
     let store = open_store(&config).await?;
     let result = tokio::select! {
         started = serve(&config, &store) => match started {
-            Ok(parts) => {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
+            Ok(mut parts) => {
+                let outcome = tokio::select! {
+                    _ = terminate.recv() => Ok(()),
+                    _ = interrupt.recv() => Ok(()),
+                    () = parts.agent.ended() => {
+                        Err(anyhow::anyhow!("the agent ended; its log lines say why"))
+                    }
+                };
                 parts.stop().await;
-                Ok(())
+                outcome
             }
             Err(error) => Err(error),
         },
