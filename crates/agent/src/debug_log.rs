@@ -30,6 +30,8 @@ impl Default for DebugLog {
 impl DebugLog {
     /// Adds a line; the time is put before it.
     pub(crate) fn add(&self, key: &ReplicaKey, time: Timestamp, text: &str) {
+        // What people name things and what engines say ends up in terminals.
+        let text = text.replace(|c: char| c.is_control(), " ");
         let line = format!("{time:.3} {text}");
         let mut lines = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() >= REPLICAS && !lines.contains_key(key) {
@@ -75,5 +77,7 @@ mod tests {
         assert!(past[0].ends_with("line 5"));
         log.add(&key, Timestamp::UNIX_EPOCH, "more");
         assert!(feed.try_recv().unwrap().1.ends_with("more"));
+        log.add(&key, Timestamp::UNIX_EPOCH, "\u{1b}[31mred\nof two");
+        assert!(feed.try_recv().unwrap().1.ends_with("Z  [31mred of two"));
     }
 }

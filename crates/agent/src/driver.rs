@@ -247,10 +247,12 @@ impl Driver {
             match event.kind {
                 EventKind::Delete => {
                     self.world.objects.remove(&key);
+                    self.world.unreadable.remove(&key);
                 }
                 EventKind::Put => match self.control.decode(&event.kv) {
                     Ok(object) => {
                         self.world.objects.insert(key.clone(), object);
+                        self.world.unreadable.remove(&key);
                     }
                     Err(error) => {
                         tracing::error!(object = %key, %error, "object `{key}` cannot be read");

@@ -1,9 +1,13 @@
 //! Networks and volumes: what objects say exists, what nobody wants any more is removed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use smr_engine::{ContainerEngine, Ensured, Error, ErrorClass, NetworkRequest, VolumeRequest};
-use smr_model::{Definition, ObjectKey, Spec};
+use smr_model::{Definition, Kind, ObjectKey, Spec};
 use tokio::sync::{mpsc::UnboundedSender, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +20,9 @@ pub(crate) struct Desired {
     pub(crate) networks: BTreeMap<ObjectKey, NetworkRequest>,
     /// By the object that asks for it.
     pub(crate) volumes: BTreeMap<ObjectKey, VolumeRequest>,
+    /// Names of networks and volumes whose objects cannot be read: not to be made, not to be
+    /// removed.
+    pub(crate) left_alone: BTreeSet<String>,
     /// Counts the times the engine came back; everything is looked at again then.
     pub(crate) engine_epoch: u64,
     /// Whether the engine answers.
@@ -31,9 +38,19 @@ pub(crate) fn volume_name(key: &ObjectKey) -> String {
 }
 
 impl Desired {
-    /// The networks and volumes of `definitions`.
-    pub(crate) fn of<'a>(definitions: impl Iterator<Item = &'a Definition>) -> Self {
+    /// The networks and volumes of `definitions`, and of objects that cannot be read.
+    pub(crate) fn of<'a>(
+        definitions: impl Iterator<Item = &'a Definition>,
+        unreadable: &BTreeSet<ObjectKey>,
+    ) -> Self {
         let mut desired = Self::default();
+        for key in unreadable {
+            match key.kind {
+                Kind::Network => drop(desired.left_alone.insert(key.name.clone())),
+                Kind::Volume => drop(desired.left_alone.insert(volume_name(key))),
+                _ => {}
+            }
+        }
         for definition in definitions {
             let key = definition.key();
             match &definition.spec {
@@ -163,7 +180,9 @@ async fn remove_others(engine: &dyn ContainerEngine, wanted: &Desired) -> bool {
     match engine.list_networks().await {
         Ok(networks) => {
             for network in networks {
-                if wanted.networks.values().all(|request| request.name != network.name) {
+                if wanted.networks.values().all(|request| request.name != network.name)
+                    && !wanted.left_alone.contains(&network.name)
+                {
                     let outcome = engine.remove_network(&network.name).await;
                     again |= removed("network", &network.name, outcome);
                 }
@@ -174,7 +193,9 @@ async fn remove_others(engine: &dyn ContainerEngine, wanted: &Desired) -> bool {
     match engine.list_volumes().await {
         Ok(volumes) => {
             for volume in volumes {
-                if wanted.volumes.values().all(|request| request.name != volume.name) {
+                if wanted.volumes.values().all(|request| request.name != volume.name)
+                    && !wanted.left_alone.contains(&volume.name)
+                {
                     let outcome = engine.remove_volume(&volume.name).await;
                     again |= removed("volume", &volume.name, outcome);
                 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use smr_control::{Control, Error, StoredObject, keyspace};
+use smr_control::{Control, Error, Loaded, StoredObject, keyspace};
 use smr_model::{
     Definition, Kind, ObjectKey, Reason, ReplicaKey, ReplicaStatus, Spec, spec::ContainersSpec,
 };
@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) node_id: u64,
     pub(crate) node: NodeFacts,
     pub(crate) objects: BTreeMap<ObjectKey, StoredObject>,
+    /// Objects that exist but cannot be read: what was made for them stays as it is.
+    pub(crate) unreadable: BTreeSet<ObjectKey>,
     pub(crate) tokens: BTreeMap<ReplicaKey, String>,
     pub(crate) slots: BTreeMap<ReplicaKey, Slot>,
     /// What the replicas of an object wait for, as long as nothing that tells changed.
@@ -89,6 +91,7 @@ impl World {
             node_id: control.node_id(),
             node: NodeFacts { name: control.node_name().to_owned() },
             objects: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
             tokens: BTreeMap::new(),
             slots: BTreeMap::new(),
             waits: BTreeMap::new(),
@@ -116,7 +119,7 @@ impl World {
 
     /// Reads objects and restart requests anew, for example after a watch fell behind.
     pub(crate) async fn reload(&mut self, control: &Control) -> Result<(), Error> {
-        let (revision, objects) = control.objects().await?;
+        let Loaded { revision, objects, unreadable } = control.objects().await?;
         // Of the same revision: a token that is newer would be told of again by the watch, behind
         // an older one.
         let tokens = RangeQuery::prefix(keyspace::RESTARTS).at(revision);
@@ -124,6 +127,7 @@ impl World {
         self.loaded = revision;
         self.waits.clear();
         self.objects = objects.into_iter().map(|object| (object.key(), object)).collect();
+        self.unreadable = unreadable.into_iter().collect();
         let token = |kv: KeyValue| {
             Some((keyspace::parse_restart(&kv.key)?, String::from_utf8(kv.value).ok()?))
         };
@@ -140,7 +144,8 @@ impl World {
 
     /// Networks and volumes that objects ask for.
     pub(crate) fn desired_infrastructure(&self) -> Desired {
-        Desired::of(self.objects.values().map(|object| &object.definition))
+        let definitions = self.objects.values().map(|object| &object.definition);
+        Desired::of(definitions, &self.unreadable)
     }
 
     /// Every replica this node should run, and every one it has.
@@ -233,7 +238,23 @@ impl World {
         })
     }
 
+    /// What is asked of a replica whose object cannot be read: nothing, and to stay.
+    fn held(&self, key: &ReplicaKey) -> Option<Wanted> {
+        let status = &self.slots.get(key)?.replica.status;
+        Some(Wanted {
+            generation: status.generation,
+            target: Err(unreadable_object(&key.object())),
+            missing: None,
+            restart_token: status.restart_token.clone(),
+            dependencies: DependencyState::Solved,
+            dependency_names: status.dependencies.clone(),
+        })
+    }
+
     fn wanted(&mut self, control: &Control, key: &ReplicaKey) -> Option<Wanted> {
+        if self.unreadable.contains(&key.object()) {
+            return self.held(key);
+        }
         if !self.is_wanted(key) {
             return None;
         }
@@ -283,6 +304,11 @@ impl World {
         }
         let (uid, generation) = (object.uid.clone(), object.generation);
         let (rendered, used) = render(key, &object.definition, self, &self.node, object.updated);
+        // What was rendered as if it did not exist, such as a volume, would be another container.
+        let rendered = match used.iter().find(|key| self.unreadable.contains(key)) {
+            Some(unreadable) => Err(unreadable_object(unreadable)),
+            None => rendered,
+        };
         let target = rendered.map(|rendered| {
             let (main_hash, init_hash) = digests(control, &rendered);
             Arc::new(Target { rendered, main_hash, init_hash })
@@ -310,6 +336,10 @@ impl World {
             None => Some(Reason::new("MissingObject", format!("`{object}` is being made"))),
         })
     }
+}
+
+fn unreadable_object(key: &ObjectKey) -> Reason {
+    Reason::new("UnreadableObject", format!("the stored object `{key}` cannot be read"))
 }
 
 /// Digests of the main and the init container. A main container is also what ran before it: another

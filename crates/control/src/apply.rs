@@ -53,6 +53,13 @@ impl Control {
         let stored = self.object(key).await?.ok_or_else(|| Error::NoObject { key: key.clone() })?;
         let mut value = to_value(&stored.definition);
         json_patch::merge(&mut value, patch);
+        // Before anything is said about the rest: read as another kind, confidential values would
+        // be told of in its mistakes.
+        let kind = value.get("kind").and_then(Value::as_str);
+        if kind.and_then(|kind| kind.parse().ok()) != Some(key.kind) {
+            let hint = "leave `kind` out of the patch";
+            return Err(Error::invalid(key, "kind", "a patch cannot change the kind", hint));
+        }
         let Documents { mut definitions, warnings } = Documents::from_value(&value, "patch")?;
         let definition = definitions.remove(0);
         if definition.key() != *key {

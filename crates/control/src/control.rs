@@ -10,6 +10,18 @@ use smr_store::Store;
 
 use crate::{Error, StoredObject, events::Ring, keyspace};
 
+/// Everything an agent works by, as of one revision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// Revision of the keyspace this was read at.
+    pub revision: Revision,
+    /// The objects, in key order.
+    pub objects: Vec<StoredObject>,
+    /// Objects that exist but cannot be read (damaged, of a newer version, or sealed with another
+    /// key): nobody knows what they ask for, so what was made for them has to stay.
+    pub unreadable: Vec<ObjectKey>,
+}
+
 /// Who this node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -79,22 +91,26 @@ impl Control {
     /// Every object with its confidential values open, in key order, and the revision of that.
     ///
     /// For agents: reads the local copy, which may lag behind the cluster, never behind what this
-    /// node was told by it. An object that cannot be read is left out and logged, so that one
+    /// node was told by it. An object that cannot be read is only named and logged, so that one
     /// damaged record does not stop all the others.
-    pub async fn objects(&self) -> Result<(Revision, Vec<StoredObject>), Error> {
+    pub async fn objects(&self) -> Result<Loaded, Error> {
         let found = self.scan(RangeQuery::prefix(keyspace::OBJECTS))?;
-        let mut objects = Vec::with_capacity(found.kvs.len());
+        let mut loaded =
+            Loaded { revision: found.revision, objects: Vec::new(), unreadable: Vec::new() };
         for kv in &found.kvs {
             match self.decode(kv) {
-                Ok(object) => objects.push(object),
-                Err(error) => tracing::error!(
-                    object.key = %kv.key,
-                    error = &error as &dyn std::error::Error,
-                    "object cannot be read and is left alone"
-                ),
+                Ok(object) => loaded.objects.push(object),
+                Err(error) => {
+                    tracing::error!(
+                        object.key = %kv.key,
+                        error = &error as &dyn std::error::Error,
+                        "object cannot be read and is left alone"
+                    );
+                    loaded.unreadable.extend(keyspace::parse_object(&kv.key));
+                }
             }
         }
-        Ok((found.revision, objects))
+        Ok(loaded)
     }
 
     /// One object with its confidential values open, from the local copy.

@@ -33,7 +33,7 @@ mod templates;
 mod users;
 mod watch;
 
-pub use control::{Actor, Control, Options};
+pub use control::{Actor, Control, Loaded, Options};
 pub use error::Error;
 pub use record::StoredObject;
 pub use report::Report;

@@ -137,13 +137,26 @@ async fn secrets_are_sealed_masked_and_revealed_on_request() {
     assert!(text.contains("spec.data.password") && !text.contains("hunter"), "{text}");
 
     // The agent sees the value, also after a restart.
-    let (_, objects) = it.objects().await.unwrap();
+    let objects = it.objects().await.unwrap().objects;
     let smr_model::Spec::Secret(spec) = &objects[0].definition.spec else { panic!() };
     assert_eq!(spec.data["password"], "hunter3");
     it.store().shutdown().await;
     drop(it);
     let it = open(&dir).await;
     assert_eq!(it.get(&s, true).await.unwrap().definition["spec"]["data"]["password"], "hunter3");
+}
+
+#[tokio::test]
+async fn a_patch_cannot_read_a_secret_as_another_kind() {
+    let it = control().await;
+    // As a template this would be refused with words of the value.
+    let body = "kind: secret\nmeta: {group: g, name: s}\nspec: {data: {k: '((hunter2 ))'}}\n";
+    it.apply(body, "s.yaml", false, &kim()).await.unwrap();
+    for patch in [json!({"kind": "configuration"}), json!({"kind": null}), json!({"kind": 1})] {
+        let error = it.patch(&key(Kind::Secret, "s"), &patch, true, &kim()).await.unwrap_err();
+        assert_eq!(error.code(), Code::Invalid);
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
 }
 
 #[tokio::test]

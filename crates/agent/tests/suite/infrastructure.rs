@@ -83,3 +83,60 @@ async fn a_network_removed_behind_our_back_is_made_again() {
     node.apply(&containers("web", "1", 1, spec)).await;
     node.until_running(&["shop-web-1"]).await;
 }
+
+#[tokio::test]
+async fn what_was_made_for_objects_that_cannot_be_read_stays() {
+    let mut node = Node::start().await;
+    let both = containers("web", "1", 1, USES) + &containers("job", "1", 1, USES);
+    node.apply(&(both + NETWORK + VOLUME)).await;
+    node.until_running(&["shop-job-1", "shop-web-1"]).await;
+    let ids = node.ids();
+    node.stop_agent().await;
+    // As after a newer version, which knows more fields, or with another data key.
+    let mut readable = Vec::new();
+    for (kind, name) in
+        [(Kind::Containers, "web"), (Kind::Network, "front"), (Kind::Volume, "data")]
+    {
+        let path = smr_control::keyspace::object(&smr_model::ObjectKey::new(kind, "shop", name));
+        readable.push((path.clone(), node.control.store().get(&path).unwrap().unwrap().value));
+        node.control.store().put(&path, "{}").await.unwrap();
+    }
+    node.engine.take_calls();
+    node.start_agent().await;
+    // Every agent looks at networks and volumes before it makes one.
+    node.apply(&(VOLUME.replace("data", "other") + &containers("api", "1", 1, ""))).await;
+    // `job` can be read; the volume it mounts cannot.
+    let told = |all: &crate::support::Statuses| {
+        let is_told = |name: &str| {
+            let reason = all.get(name).and_then(|status| status.reason.as_ref());
+            reason.is_some_and(|reason| reason.code == "UnreadableObject")
+        };
+        is_told("shop-web-1")
+            && is_told("shop-job-1")
+            && all.get("shop-api-1").is_some_and(|api| api.state == ReplicaState::Running)
+    };
+    node.until("two say why they stay as they are, the third runs", told).await;
+    // The agent removes what nobody asks for after it made what somebody does.
+    node.remove(Kind::Volume, "shop", "other").await;
+    let gone = async {
+        while node.engine.list_volumes().await.unwrap().len() != 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::support::DEADLINE, gone).await.expect("the other is removed");
+    assert_eq!(node.engine.list_volumes().await.unwrap()[0].name, "shop-data");
+    assert_eq!(node.engine.list_networks().await.unwrap().len(), 1);
+    let calls = calls_of(&node.engine.take_calls(), &[Operation::Stop, Operation::Remove]);
+    assert!(calls.is_empty(), "{calls:?}");
+
+    for (path, value) in readable {
+        node.control.store().put(&path, value).await.unwrap();
+    }
+    let clear = |all: &crate::support::Statuses| {
+        all.values().all(|status| status.reason.is_none() && status.state == ReplicaState::Running)
+    };
+    node.until("all can be read again", clear).await;
+    let mut now = node.ids();
+    now.remove("shop-api-1");
+    assert_eq!(now, ids);
+}

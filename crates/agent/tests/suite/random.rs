@@ -102,7 +102,7 @@ async fn disturb(node: &mut Node, numbers: &mut Numbers) {
 
 /// The digest of every container that should run, by name.
 async fn wanted(node: &Node) -> BTreeMap<String, String> {
-    let (_, stored) = node.control.objects().await.unwrap();
+    let stored = node.control.objects().await.unwrap().objects;
     let updated: BTreeMap<ObjectKey, _> = stored.iter().map(|o| (o.key(), o.updated)).collect();
     let objects: BTreeMap<ObjectKey, Definition> =
         stored.into_iter().map(|o| (o.key(), o.definition)).collect();
