@@ -53,6 +53,23 @@ async fn every_failure_is_in_the_envelope() {
 }
 
 #[tokio::test]
+async fn an_object_is_found_as_what_it_is_only() {
+    let lab = lab().await;
+    let secret = "kind: secret\nprefix: foo/configuration\nmeta: {group: g, name: n}\n\
+                  spec: {data: {k: hunter2}}\n";
+    let admin = lab.client(Role::Admin);
+    let applied = admin.post(lab.url(routes::APPLY)).body(secret).send().await.unwrap();
+    assert_eq!(applied.status(), StatusCode::OK);
+    // The same path in the keyspace, read as a kind that is not confidential.
+    let path = "/api/v1/objects/configuration/secret/g%2Fn?prefix=foo";
+    for method in [http::Method::GET, http::Method::DELETE] {
+        let response = admin.request(method, lab.url(path)).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        assert!(!response.text().await.unwrap().contains("hunter2"));
+    }
+}
+
+#[tokio::test]
 async fn the_refusal_of_a_large_body_reaches_whoever_sends_all_of_it_first() {
     let lab = lab_with(|config| config.body_limit = 1000).await;
     // More than what fits into the buffers on the way.

@@ -41,6 +41,12 @@ impl ObjectPath {
         let kind = self.kind.parse().map_err(|error: smr_model::UnknownKind| {
             Failure::new(Code::NotFound, error.to_string())
         })?;
+        if [&self.group, &self.name].iter().any(|element| element.contains('/')) {
+            // The path of an object of another kind could be written like that.
+            let message =
+                format!("object `{}/{}/{}` does not exist", self.kind, self.group, self.name);
+            return Err(Failure::new(Code::NotFound, message).hint("names hold no `/`"));
+        }
         let prefix = prefix.filter(|prefix| !prefix.is_empty());
         let prefix = prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
         Ok(ObjectKey { prefix, kind, group: self.group, name: self.name })
