@@ -106,7 +106,7 @@ struct Parts {
 }
 
 async fn serve(config: &Config, store: &Store) -> anyhow::Result<Parts> {
-    let identity = Identity::open(config)?;
+    let identity = Identity::open(config, store)?;
     let cluster = cluster_id(store, &identity).await?;
     let node_id = config.node.id.unwrap_or(FIRST_NODE);
     let options = smr_control::Options { node_id, node_name: config.node.name.clone() };
