@@ -1,8 +1,8 @@
 //! `backup`: the cluster's state in one file.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write as _,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
@@ -51,14 +51,7 @@ async fn create(settings: &Settings, args: BackupCreateArgs, hooks: Hooks) -> Ou
     name.push(".part");
     let part = path.with_file_name(name);
     let failed = |source| Error::Write { path: part.clone(), source };
-    // It holds sealed secrets and is nobody else's business.
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&part)
-        .map_err(failed)?;
+    let mut file = new_private(&part).map_err(failed)?;
     let written = async {
         while let Some(chunk) = stream.next().await {
             file.write_all(&chunk?).map_err(failed)?;
@@ -77,6 +70,15 @@ async fn create(settings: &Settings, args: BackupCreateArgs, hooks: Hooks) -> Ou
     fs::rename(&part, &path).map_err(|source| Error::Write { path: path.clone(), source })?;
     settings.printer.line(summary(&path, &info))?;
     Ok(DONE)
+}
+
+/// A file of our own only: one that was cut off may be there, or what somebody else put there to be
+/// written to. It holds sealed secrets and is nobody else's business.
+fn new_private(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
+        _ => OpenOptions::new().write(true).create_new(true).mode(0o600).open(path),
+    }
 }
 
 fn restore(settings: &Settings, args: BackupRestoreArgs, hooks: Hooks) -> Outcome {
@@ -99,4 +101,25 @@ fn summary(path: &Path, info: &BackupInfo) -> String {
         info.keys,
         info.bytes
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_through_what_somebody_put_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (part, target) = (dir.path().join("b.part"), dir.path().join("passwd"));
+        fs::write(&target, "theirs").unwrap();
+        symlink(&target, &part).unwrap();
+        for _ in 0..2 {
+            new_private(&part).unwrap().write_all(b"ours").unwrap();
+            assert_eq!(fs::read(&target).unwrap(), b"theirs");
+            let written = fs::symlink_metadata(&part).unwrap();
+            assert_eq!((written.is_file(), written.mode() & 0o777), (true, 0o600));
+        }
+    }
 }

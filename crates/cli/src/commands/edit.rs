@@ -63,10 +63,10 @@ fn write_temporary(name: &str, text: &str) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
+/// Removes the file's own directory, with the copies editors leave beside a file.
 fn discard(file: &Path) {
-    let _ = fs::remove_file(file);
     if let Some(dir) = file.parent() {
-        let _ = fs::remove_dir(dir);
+        let _ = fs::remove_dir_all(dir);
     }
 }
 
@@ -84,4 +84,23 @@ fn edit(file: &Path) -> Result<String, Error> {
         return Err(Error::Editor { editor, source });
     }
     fs::read_to_string(file).map_err(|source| Error::Read { path: file.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn others_cannot_read_it_and_no_copy_of_an_editor_stays() {
+        let file = write_temporary("secret-g-n", "k: v").unwrap();
+        let dir = file.parent().unwrap();
+        for (path, mode) in [(dir, 0o700), (file.as_path(), 0o600)] {
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, mode);
+        }
+        fs::write(dir.join("secret-g-n.yaml~"), "k: v").unwrap();
+        discard(&file);
+        assert!(!dir.exists());
+    }
 }
