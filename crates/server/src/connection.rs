@@ -19,7 +19,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::{ServerConfig, api::Peer};
+use crate::{ServerConfig, api::Peer, prompt::Prompt};
 
 /// Most header lines of a request.
 const HEADERS: usize = 100;
@@ -170,7 +170,8 @@ where
         }
         router.clone().oneshot(request)
     });
-    let connection = shared.http.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let stream = TokioIo::new(Prompt::new(stream, shared.handshake_timeout));
+    let connection = shared.http.serve_connection_with_upgrades(stream, service);
     let mut connection = std::pin::pin!(connection);
     let mut closing = false;
     loop {

@@ -18,6 +18,7 @@ mod extract;
 mod holder;
 mod listen;
 mod openapi;
+mod prompt;
 mod remainder;
 mod respond;
 mod route;

@@ -127,6 +127,20 @@ async fn a_client_that_never_finishes_its_handshake_is_cut_off_and_stops_nobody(
     assert!(!String::from_utf8_lossy(&rest).contains("HTTP"));
 }
 
+#[tokio::test]
+async fn who_has_a_certificate_and_asks_nothing_is_not_waited_for() {
+    let lab = lab_with(|config| config.handshake_timeout = Duration::from_millis(200)).await;
+    for alpn in [Alpn::Http1, Alpn::Http] {
+        let tls = client_config(&lab.user(Role::Viewer), alpn).unwrap();
+        let tcp = tokio::net::TcpStream::connect(lab.address).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(tls));
+        let mut silent = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(Duration::from_secs(20), silent.read_to_end(&mut rest));
+        let _ = closed.await.expect("the connection is closed");
+    }
+}
+
 async fn next_line(
     stream: &mut (impl futures_util::Stream<Item = reqwest::Result<bytes::Bytes>> + Unpin),
     buffer: &mut Vec<u8>,
