@@ -43,6 +43,7 @@ pub struct Agent {
     reporter: JoinHandle<()>,
     debug: DebugLog,
     engine: watch::Receiver<EngineStatus>,
+    settled: watch::Receiver<u64>,
 }
 
 impl Agent {
@@ -58,7 +59,8 @@ impl Agent {
         let debug = DebugLog::default();
         let (messages, inbox) = mpsc::unbounded_channel();
         let (status, engine_status) = watch::channel(EngineStatus::Unknown);
-        let (reporter, reports) = Reporter::start(control.clone());
+        let (settle, settled) = watch::channel(0);
+        let (reporter, reports) = Reporter::start(control.clone(), settle);
         let (desired, wanted_infrastructure) = watch::channel(infrastructure::Desired::default());
         let world = World::load(&control).await?;
         let driver = Driver::new(
@@ -82,7 +84,7 @@ impl Agent {
             )),
             tokio::spawn(driver.run(inbox, stop.clone())),
         ];
-        Ok(Self { stop, tasks, reporter, debug, engine: engine_status })
+        Ok(Self { stop, tasks, reporter, debug, engine: engine_status, settled })
     }
 
     /// The reconciler's own log about each replica.
@@ -93,6 +95,12 @@ impl Agent {
     /// Whether the engine answers; changes wake the receiver.
     pub fn engine_status(&self) -> watch::Receiver<EngineStatus> {
         self.engine.clone()
+    }
+
+    /// The revision up to which the objects of the keyspace have been taken in and what follows
+    /// from them is stored in statuses; changes wake the receiver.
+    pub fn settled(&self) -> watch::Receiver<u64> {
+        self.settled.clone()
     }
 
     /// Resolves when a part of the agent has ended though nobody asked it to: a mistake in the

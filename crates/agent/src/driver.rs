@@ -22,7 +22,7 @@ use crate::{
     agent::EngineStatus,
     debug_log::DebugLog,
     infrastructure::{Desired, Ready},
-    reporter::News,
+    reporter::{Item, News},
     world::World,
 };
 
@@ -61,7 +61,11 @@ pub(crate) struct Driver {
     engine: Arc<dyn ContainerEngine>,
     executor: Arc<Executor>,
     messages: mpsc::UnboundedSender<Message>,
-    reports: mpsc::UnboundedSender<News>,
+    reports: mpsc::UnboundedSender<Item>,
+    /// Revision of the last news of objects.
+    heard: u64,
+    /// Revision the reporter was told to be taken in.
+    taken_in: u64,
     desired: watch::Sender<Desired>,
     status: watch::Sender<EngineStatus>,
     debug: DebugLog,
@@ -88,7 +92,7 @@ impl Driver {
         engine: Arc<dyn ContainerEngine>,
         parallelism: usize,
         messages: mpsc::UnboundedSender<Message>,
-        reports: mpsc::UnboundedSender<News>,
+        reports: mpsc::UnboundedSender<Item>,
         desired: watch::Sender<Desired>,
         status: watch::Sender<EngineStatus>,
         debug: DebugLog,
@@ -104,6 +108,8 @@ impl Driver {
             executor,
             messages,
             reports,
+            heard: 0,
+            taken_in: 0,
             desired,
             status,
             debug,
@@ -140,6 +146,7 @@ impl Driver {
                     self.visit(&key);
                 }
             }
+            self.tell_taken_in();
             let wake = self.next_wake();
             let refresh = self.refresh_at;
             tokio::select! {
@@ -238,6 +245,7 @@ impl Driver {
             // The other watch fell behind and everything was read: this one tells of the past.
             return;
         }
+        self.heard = self.heard.max(batch.revision);
         self.world.waits.clear();
         let mut infrastructure = false;
         for event in batch.events.iter() {
@@ -473,6 +481,20 @@ impl Driver {
         self.dirty.extend(self.world.dependents_of(&key.group));
     }
 
+    /// Every replica was looked at since the last news of objects. One whose action was cancelled
+    /// for the sake of the news is looked at again when the action has ended.
+    fn tell_taken_in(&mut self) {
+        let is_ending = |cancel: &CancellationToken| cancel.is_cancelled();
+        let heard = self.heard.max(self.world.loaded);
+        if self.taken_in < heard
+            && !self.world.slots.values().any(|slot| slot.cancel.as_ref().is_some_and(is_ending))
+        {
+            self.taken_in = heard;
+            // A reporter that is gone is told of with the next news.
+            let _ = self.reports.send(Item::TakenIn(self.taken_in));
+        }
+    }
+
     /// Shows how far a pull is, as long as it is under way.
     fn pulling(&mut self, key: &ReplicaKey, progress: String) {
         let Some(slot) = self.world.slots.get_mut(key) else { return };
@@ -488,7 +510,7 @@ impl Driver {
     }
 
     fn report(&self, news: News) {
-        if self.reports.send(news).is_err() {
+        if self.reports.send(Item::News(news)).is_err() {
             tracing::error!("the reporter is gone; statuses are not stored any more");
         }
     }

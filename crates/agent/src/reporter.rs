@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use smr_control::{Control, Report};
 use smr_model::{Event, ReplicaKey, ReplicaStatus};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 /// Something to store about one replica.
 pub(crate) struct News {
@@ -14,6 +17,15 @@ pub(crate) struct News {
     pub(crate) status: Option<Box<ReplicaStatus>>,
     /// What happened.
     pub(crate) events: Vec<Event>,
+}
+
+/// What the reporter is told.
+pub(crate) enum Item {
+    /// Something to store.
+    News(News),
+    /// Everything the keyspace said up to this revision has been taken in, and what follows from
+    /// it for statuses was told before.
+    TakenIn(u64),
 }
 
 /// Gathering a burst costs this much time and saves most of its transactions.
@@ -28,12 +40,18 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 struct Batch {
     statuses: BTreeMap<ReplicaKey, Option<Box<ReplicaStatus>>>,
     events: Vec<Event>,
+    taken_in: u64,
 }
 
 impl Batch {
-    fn add(&mut self, news: News) {
-        self.events.extend(news.events);
-        self.statuses.insert(news.key, news.status);
+    fn add(&mut self, item: Item) {
+        match item {
+            Item::News(news) => {
+                self.events.extend(news.events);
+                self.statuses.insert(news.key, news.status);
+            }
+            Item::TakenIn(revision) => self.taken_in = self.taken_in.max(revision),
+        }
     }
 
     /// Takes out what goes into the next transaction; nothing when all is taken.
@@ -56,9 +74,13 @@ impl Batch {
 pub(crate) struct Reporter;
 
 impl Reporter {
-    /// Starts the task. It ends when the sender is dropped and everything is stored.
-    pub(crate) fn start(control: Control) -> (JoinHandle<()>, mpsc::UnboundedSender<News>) {
-        let (sender, mut inbox) = mpsc::unbounded_channel::<News>();
+    /// Starts the task. It ends when the sender is dropped and everything is stored. `settled`
+    /// is the revision whose consequences are stored.
+    pub(crate) fn start(
+        control: Control,
+        settled: watch::Sender<u64>,
+    ) -> (JoinHandle<()>, mpsc::UnboundedSender<Item>) {
+        let (sender, mut inbox) = mpsc::unbounded_channel::<Item>();
         let task = tokio::spawn(async move {
             while let Some(first) = inbox.recv().await {
                 let mut batch = Batch::default();
@@ -69,22 +91,34 @@ impl Reporter {
                 while let Ok(news) = inbox.try_recv() {
                     batch.add(news);
                 }
-                store(&control, &mut batch, &mut inbox).await;
+                if store(&control, &mut batch, &mut inbox).await && batch.taken_in > 0 {
+                    settled.send_if_modified(|revision| {
+                        let newer = batch.taken_in > *revision;
+                        *revision = batch.taken_in.max(*revision);
+                        newer
+                    });
+                }
             }
         });
         (task, sender)
     }
 }
 
-/// Stores the batch, however long it takes; gives up only when the node is being stopped.
-async fn store(control: &Control, batch: &mut Batch, inbox: &mut mpsc::UnboundedReceiver<News>) {
+/// Stores the batch, however long it takes; gives up, and says so, only when the node is being
+/// stopped.
+async fn store(
+    control: &Control,
+    batch: &mut Batch,
+    inbox: &mut mpsc::UnboundedReceiver<Item>,
+) -> bool {
     while let Some(report) = batch.next() {
         let mut delay = FIRST_RETRY;
         loop {
             match control.report(report.clone()).await {
                 Ok(_) => break,
                 Err(error) if inbox.is_closed() => {
-                    return tracing::warn!(%error, "the last statuses could not be stored");
+                    tracing::warn!(%error, "the last statuses could not be stored");
+                    return false;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "statuses cannot be stored, trying again");
@@ -98,6 +132,7 @@ async fn store(control: &Control, batch: &mut Batch, inbox: &mut mpsc::Unbounded
             batch.add(news);
         }
     }
+    true
 }
 
 #[cfg(test)]
@@ -107,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    fn news(index: u32, status: bool, kind: &str) -> News {
+    fn news(index: u32, status: bool, kind: &str) -> Item {
         let key = ReplicaKey::new("g", "web", index);
         let now = Timestamp::UNIX_EPOCH;
         let event = Event {
@@ -119,7 +154,7 @@ mod tests {
             message: String::new(),
         };
         let fresh = status.then(|| Box::new(smr_reconcile::fresh_status(&key, "n", 1, now)));
-        News { key, status: fresh, events: vec![event] }
+        Item::News(News { key, status: fresh, events: vec![event] })
     }
 
     #[test]

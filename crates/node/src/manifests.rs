@@ -26,8 +26,11 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Applies the directory until `stop`. Trouble with one file is logged and concerns that file only.
 pub(crate) async fn run(dir: PathBuf, control: Control, mut stop: Stop) {
     let (sender, mut changes) = mpsc::unbounded_channel();
-    let watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| {
-        let _ = sender.send(());
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Our own reading is an event too, and would wake us for ever.
+        if !event.is_ok_and(|event| event.kind.is_access()) {
+            let _ = sender.send(());
+        }
     })
     .and_then(|mut watcher| {
         watcher.watch(&dir, RecursiveMode::Recursive)?;

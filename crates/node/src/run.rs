@@ -58,6 +58,7 @@ async fn node(config: Config) -> anyhow::Result<()> {
     // Before anything is there to be stopped: no signal is lost.
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+    refuse_somebody_elses(&config.data.dir)?;
     ensure_private_dir(&config.data.dir)?;
     let store = open_store(&config).await?;
     let result = tokio::select! {
@@ -131,6 +132,7 @@ async fn serve(config: &Config, store: &Store) -> anyhow::Result<Parts> {
         debug: agent.debug_log().clone(),
         engine_status: agent.engine_status(),
         engine_info: engine_info_receiver,
+        settled: agent.settled(),
         scratch,
     });
     let server_config = ServerConfig {
@@ -199,6 +201,23 @@ impl Parts {
     }
 }
 
+/// The data directory is closed to everybody else, which would be a disaster for `/srv` or `/`: only
+/// a new, an empty, or our own one is taken.
+fn refuse_somebody_elses(dir: &Path) -> anyhow::Result<()> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
+    let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+    let ours = |name: &str| names.iter().any(|found| found == name);
+    // Written before the node proper starts.
+    let begun = names.iter().all(|name| name == "smr.lock" || name == "smr.log");
+    if begun || ours("store") || ours("pki") {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "`{}` has files that are not of smr; name a new or empty directory as `data.dir`",
+        dir.display()
+    )
+}
+
 /// Backups that a crash left half-sent are nobody's.
 fn prepare_scratch(dir: &Path) -> anyhow::Result<()> {
     if dir.exists() {
@@ -225,4 +244,22 @@ fn reachable(configured: &[SocketAddr]) -> Vec<SocketAddr> {
         }
     }
     addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_new_an_empty_or_our_own_directory_is_taken() {
+        let dir = tempfile::TempDir::new().unwrap();
+        assert!(refuse_somebody_elses(&dir.path().join("new")).is_ok());
+        assert!(refuse_somebody_elses(dir.path()).is_ok());
+        std::fs::write(dir.path().join("smr.lock"), "1").unwrap();
+        assert!(refuse_somebody_elses(dir.path()).is_ok());
+        std::fs::write(dir.path().join("somebody's"), "data").unwrap();
+        assert!(refuse_somebody_elses(dir.path()).is_err());
+        std::fs::create_dir(dir.path().join("pki")).unwrap();
+        assert!(refuse_somebody_elses(dir.path()).is_ok());
+    }
 }

@@ -21,6 +21,7 @@ pub(crate) struct NodeRuntime {
     pub(crate) debug: DebugLog,
     pub(crate) engine_status: watch::Receiver<EngineStatus>,
     pub(crate) engine_info: watch::Receiver<EngineInfo>,
+    pub(crate) settled: watch::Receiver<u64>,
     /// Backups are written here before they are sent.
     pub(crate) scratch: PathBuf,
 }
@@ -139,6 +140,11 @@ impl Runtime for NodeRuntime {
         };
         let session = self.engine.exec(&id, request).await.map_err(|e| engine_error(&e))?;
         Ok(bridge(session))
+    }
+
+    async fn settled(&self, revision: u64) {
+        // An agent that is gone settles nothing any more; the node is ending then.
+        let _ = self.settled.clone().wait_for(|settled| *settled >= revision).await;
     }
 
     async fn health(&self) -> Health {

@@ -29,6 +29,10 @@ pub trait Runtime: Send + Sync + 'static {
     /// text. The command is abandoned when the session is dropped.
     async fn exec(&self, replica: &ReplicaKey, query: &ExecQuery) -> Result<ExecSession, ApiError>;
 
+    /// Waits until the node has taken in the objects of the keyspace up to `revision`, and
+    /// statuses tell what follows from them. The caller bounds the time.
+    async fn settled(&self, revision: u64);
+
     /// Whether the node and its parts work.
     async fn health(&self) -> Health;
 

@@ -69,6 +69,10 @@ pub struct ApplyQuery {
     /// Validate and compare only; nothing is changed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// Answer when the node has taken the change in: statuses read from then on are those of the
+    /// new definitions. Bounded by some seconds; the change is made either way.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub settle: bool,
 }
 
 /// What was done to one object.

@@ -10,7 +10,7 @@ struct Lab {
     driver: Driver,
     control: Control,
     _dir: tempfile::TempDir,
-    _news: mpsc::UnboundedReceiver<News>,
+    _news: mpsc::UnboundedReceiver<Item>,
 }
 
 async fn lab(definition: &str) -> Lab {

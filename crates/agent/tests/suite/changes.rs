@@ -46,6 +46,26 @@ async fn a_change_replaces_exactly_the_replicas_that_use_it() {
 }
 
 #[tokio::test]
+async fn a_change_that_is_taken_in_is_seen_in_statuses() {
+    let node = Node::start().await;
+    node.apply(&secret("one", "0")).await;
+    node.apply(&containers("web", "1", 1, &uses("secret", "one"))).await;
+    node.until_running(&["shop-web-1"]).await;
+    // The old container takes its time to stop: nobody may take it for the new one meanwhile.
+    node.engine.set_latency(smr_engine::Operation::Stop, std::time::Duration::from_millis(200));
+    for round in 1..=3 {
+        let old = node.id("shop-web-1");
+        node.apply_and_settle(&secret("one", &round.to_string())).await;
+        let status = node.statuses().await.remove("shop-web-1").unwrap();
+        assert!(
+            status.state != ReplicaState::Running || status.container_id != old,
+            "the old container is not told to be what was applied: {status:?}"
+        );
+        node.until_running(&["shop-web-1"]).await;
+    }
+}
+
+#[tokio::test]
 async fn a_missing_secret_is_waited_for_and_comes() {
     let node = Node::start().await;
     node.apply(&containers("web", "1", 1, &uses("secret", "later"))).await;

@@ -92,6 +92,15 @@ impl Node {
         }
     }
 
+    /// Applies and waits until statuses tell what follows from it.
+    pub(crate) async fn apply_and_settle(&self, text: &str) {
+        let done = self.control.apply(text, "test.yaml", false, &kim()).await.unwrap();
+        let (agent, _) = self.agent.as_ref().expect("an agent runs");
+        let mut settled = agent.settled();
+        let wait = settled.wait_for(|revision| *revision >= done.revision);
+        tokio::time::timeout(DEADLINE, wait).await.expect("the change is taken in").unwrap();
+    }
+
     pub(crate) async fn remove(&self, kind: Kind, group: &str, name: &str) {
         let key = ObjectKey::new(kind, group, name);
         self.control.delete_all(vec![key], None, &kim()).await.unwrap();

@@ -18,7 +18,7 @@ use crate::{
 pub(crate) async fn run(settings: &Settings, args: ApplyArgs) -> Outcome {
     let body = source::read_all(&args.source.sources, &args.source.set, Timestamp::now()).await?;
     let client = settings.client()?;
-    let response = send(settings, &client, &body, args.dry_run).await?;
+    let response = send(settings, &client, &body, args.dry_run, args.wait).await?;
     let printer = settings.printer;
     match args.output.output {
         Output::Json => printer.json(&response)?,
@@ -54,7 +54,7 @@ pub(crate) async fn run(settings: &Settings, args: ApplyArgs) -> Outcome {
 /// `diff`: what an apply would change, field by field.
 pub(crate) async fn diff(settings: &Settings, args: DiffArgs) -> Outcome {
     let body = source::read_all(&args.source.sources, &args.source.set, Timestamp::now()).await?;
-    let response = send(settings, &settings.client()?, &body, true).await?;
+    let response = send(settings, &settings.client()?, &body, true, false).await?;
     let text = diff_text(&response);
     settings.printer.text(&text)?;
     Ok(if args.exit_code && !text.is_empty() { exit::REFUSED } else { DONE })
@@ -65,8 +65,9 @@ async fn send(
     client: &Client,
     body: &Body,
     dry_run: bool,
+    settle: bool,
 ) -> Result<ApplyResponse, Error> {
-    let query = ApplyQuery { source: Some(body.source.clone()), dry_run };
+    let query = ApplyQuery { source: Some(body.source.clone()), dry_run, settle };
     let response = client.apply(&query, body.text.clone()).await.map_err(|err| match err {
         smr_client::Error::Api(err) => Error::from(body.localize(*err)),
         err => err.into(),

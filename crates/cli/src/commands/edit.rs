@@ -33,7 +33,7 @@ pub(crate) async fn run(settings: &Settings, resource: &ObjectRef) -> Outcome {
             return Err(err);
         }
     };
-    let query = ApplyQuery { source: Some(file.display().to_string()), dry_run: false };
+    let query = ApplyQuery { source: Some(file.display().to_string()), ..ApplyQuery::default() };
     match client.apply(&query, after).await {
         Ok(_) => discard(&file),
         Err(err) => return Err(Error::Edited { path: file, source: Box::new(err.into()) }),

@@ -1,11 +1,13 @@
 //! Apply, remove; list, get, patch, delete.
 
+use std::time::Duration;
+
 use axum::{extract::State, response::Response};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use smr_model::{DEFAULT_PREFIX, ObjectKey};
-use smr_wire::{ApplyQuery, Code, DeleteQuery, ObjectQuery};
+use smr_wire::{ApplyAction, ApplyQuery, Code, DeleteQuery, ObjectQuery};
 
 use crate::{
     api::{Api, Caller},
@@ -53,6 +55,9 @@ impl ObjectPath {
     }
 }
 
+/// How long an answer to `settle` is held back at the most.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
 pub(super) async fn apply(
     State(api): State<Api>,
     caller: Caller,
@@ -61,6 +66,12 @@ pub(super) async fn apply(
 ) -> Result<Response, Failure> {
     let source = query.source.as_deref().unwrap_or(UNNAMED);
     let applied = api.control.apply(&body, source, query.dry_run, &caller.actor()).await?;
+    let changed = applied.results.iter().any(|result| result.action != ApplyAction::Unchanged);
+    if query.settle && !query.dry_run && changed {
+        // What takes longer is seen in statuses anyway.
+        let settled = api.runtime.settled(applied.revision);
+        let _ = tokio::time::timeout(SETTLE_LIMIT, settled).await;
+    }
     Ok(json(StatusCode::OK, &applied))
 }
 

@@ -114,6 +114,8 @@ fn status() -> ReplicaStatus {
 
 #[async_trait]
 impl Runtime for Pretend {
+    async fn settled(&self, _: u64) {}
+
     async fn logs(
         &self,
         replica: &ReplicaKey,
