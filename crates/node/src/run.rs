@@ -206,10 +206,10 @@ impl Parts {
 fn refuse_somebody_elses(dir: &Path) -> anyhow::Result<()> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
     let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-    let ours = |name: &str| names.iter().any(|found| found == name);
+    let ours = dir.join("store/format").exists() || dir.join("pki/ca.crt").exists();
     // Written before the node proper starts.
     let begun = names.iter().all(|name| name == "smr.lock" || name == "smr.log");
-    if begun || ours("store") || ours("pki") {
+    if begun || ours {
         return Ok(());
     }
     anyhow::bail!(
@@ -260,6 +260,7 @@ mod tests {
         std::fs::write(dir.path().join("somebody's"), "data").unwrap();
         assert!(refuse_somebody_elses(dir.path()).is_err());
         std::fs::create_dir(dir.path().join("pki")).unwrap();
+        std::fs::write(dir.path().join("pki/ca.crt"), "certificate").unwrap();
         assert!(refuse_somebody_elses(dir.path()).is_ok());
     }
 }
