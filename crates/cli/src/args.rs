@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
 use clap_complete::ArgValueCompleter;
-use smr_model::ObjectRef;
+use smr_model::{DEFAULT_PREFIX, KeyError, Kind, ObjectRef};
 
 pub(crate) use client::*;
 pub(crate) use context::*;
@@ -80,17 +80,9 @@ pub(crate) struct Global {
     /// Directory with `.smrctl` instead of the home directory
     #[arg(long, global = true, value_name = "DIR", env = "SMR_HOME", hide_env = true)]
     pub home: Option<PathBuf>,
-    /// Group of resources given as KIND/NAME
-    #[arg(
-        short,
-        long,
-        alias = "g",
-        global = true,
-        value_name = "GROUP",
-        default_value = "default",
-        hide_default_value = true
-    )]
-    pub group: String,
+    /// Group of KIND/NAME (`default` when not given); lists show only it
+    #[arg(short, long, alias = "g", global = true, value_name = "GROUP")]
+    pub group: Option<String>,
     /// When to use colours
     #[arg(
         long,
@@ -138,10 +130,51 @@ pub(crate) struct ResourceArg {
     pub resource: ObjectRef,
 }
 
-/// A replica as typed: `containers/GROUP/GENERATED-NAME`.
+/// A replica as typed: `containers/GROUP/GENERATED-NAME`, or less where that is enough.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReplicaArg {
-    /// Replica: containers/GROUP/NAME-INDEX as `ps` shows it
-    #[arg(value_name = "REPLICA", add = ArgValueCompleter::new(complete::replicas))]
+    /// Replica: containers/GROUP/NAME-INDEX as `ps` shows it, or its last part only
+    #[arg(value_name = "REPLICA", value_parser = replica,
+          add = ArgValueCompleter::new(complete::replicas))]
     pub replica: ObjectRef,
+}
+
+/// A resource, or `NAME` and `GROUP/NAME` without a kind.
+fn replica(text: &str) -> Result<ObjectRef, KeyError> {
+    let unknown = match text.parse() {
+        Err(KeyError::Kind(unknown)) if unknown.suggestion.is_none() => unknown,
+        parsed => return parsed,
+    };
+    let (group, name) = match *text.split('/').collect::<Vec<_>>() {
+        [name] => (None, name),
+        [group, name] => (Some(group.to_owned()), name),
+        _ => return Err(unknown.into()),
+    };
+    Ok(ObjectRef {
+        prefix: DEFAULT_PREFIX.to_owned(),
+        kind: Kind::Containers,
+        group,
+        name: Some(name.to_owned()),
+        field: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_are_named_without_a_kind_too() {
+        let named = |text| replica(text).map(|r| (r.group, r.name.unwrap_or_default()));
+        let shop = Some("shop".to_owned());
+        assert_eq!(named("shop-web-1"), Ok((None, "shop-web-1".to_owned())));
+        assert_eq!(named("shop/web"), Ok((shop.clone(), "web".to_owned())));
+        assert_eq!(named("containers/shop/web"), Ok((shop, "web".to_owned())));
+        assert_eq!(
+            named("container5/shop/web").unwrap_err().to_string(),
+            "unknown kind `container5`, did you mean `containers`?"
+        );
+        assert!(named("a/b/c").is_err());
+        assert!(named("a/").is_err());
+    }
 }

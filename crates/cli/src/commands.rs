@@ -16,6 +16,7 @@ pub(crate) mod manager;
 pub(crate) mod node;
 pub(crate) mod ps;
 pub(crate) mod remove;
+mod replica;
 pub(crate) mod template;
 pub(crate) mod user;
 pub(crate) mod version;
@@ -23,9 +24,7 @@ mod waiting;
 
 use std::future::Future;
 
-use smr_client::Client;
-use smr_model::{Kind, ObjectKey, ObjectRef, ReplicaKey};
-use smr_wire::ReplicaQuery;
+use smr_model::{Kind, ObjectKey, ObjectRef};
 
 use crate::{
     args::{ClientCommand, ContainersCommand},
@@ -115,24 +114,6 @@ pub(crate) fn replica_name(
     }
     // The seventh element of a canonical key is the replica.
     Ok((key.group, resource.field.clone().unwrap_or(key.name)))
-}
-
-/// The replica that must be meant by `name` when no replica has it as its generated name: the only
-/// one of the object of that name, or `NAME-INDEX`.
-pub(crate) async fn meant_replica(
-    client: &Client,
-    group: &str,
-    name: &str,
-) -> Result<Option<String>, Error> {
-    let query = ReplicaQuery { group: Some(group.to_owned()), name: None };
-    let replicas = client.replicas(&query).await?.items;
-    let named =
-        |key: &ReplicaKey| key.name == name || format!("{}-{}", key.name, key.index) == name;
-    let mut meant = replicas.iter().filter(|replica| named(&replica.key));
-    Ok(match (meant.next(), meant.next()) {
-        (Some(replica), None) => Some(replica.key.generated_name()),
-        _ => None,
-    })
 }
 
 /// Success.

@@ -50,6 +50,20 @@ pub enum Error {
         /// What to do.
         hint: Option<String>,
     },
+    /// An object where one of its replicas has to be named.
+    #[error("`{resource}` has {} replicas: {}", replicas.len(), listed(replicas))]
+    SeveralReplicas {
+        /// What was asked for.
+        resource: String,
+        /// The replicas it may mean.
+        replicas: Vec<String>,
+    },
+    /// The node's lock file belongs to another user, and the node does not answer.
+    #[error("whether a node runs cannot be told: permission denied to read `{}`", path.display())]
+    StatusDenied {
+        /// The lock file.
+        path: PathBuf,
+    },
     /// A source that is no file, directory or URL.
     #[error("path does not exist: `{source_name}`")]
     NoSuchSource {
@@ -272,6 +286,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Client(err) => return err.hint(),
+            Self::Context(smr_pki::ContextError::NoActive) => {
+                "start a node with `smr start`, or if one runs here, ask as the user the node runs \
+                 as; else use `smrctl context switch NAME` or `smrctl context import`"
+            }
             Self::Context(err) => return err.hint(),
             Self::Pki(err) => return err.hint(),
             Self::ResourceNotFound { hint, .. } => return hint.clone(),
@@ -299,6 +317,8 @@ impl Error {
                 "start it with `smr start`; if its data is elsewhere, name it with `--data-dir` \
                  or `--config`"
             }
+            Self::SeveralReplicas { .. } => "name one of them",
+            Self::StatusDenied { .. } => "ask as the user the node runs as, or as root",
             Self::AlreadyRuns { .. } => "stop it with `smr stop`",
             Self::NotOurProcess { .. } => "if no node runs, remove the file",
             Self::WaitTimeout { missing, .. } if !missing.is_empty() => {
@@ -376,6 +396,16 @@ impl Error {
 /// `1 mistake`, `3 mistakes`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// The first of them, and how many more there are.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let mut text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        let _ = write!(text, " and {} more", names.len() - SHOWN);
+    }
+    text
 }
 
 fn config_message(errors: &smr_config::ConfigErrors) -> String {
@@ -493,6 +523,19 @@ mod tests {
             "error: the changed definition was not accepted; it is kept in `kept`\n  \
              caused by: a.yaml:2:1: is missing; do\nhint: repair it and run `smrctl apply kept`\n"
         );
+    }
+
+    #[test]
+    fn replicas_to_choose_from_are_named() {
+        let several = |number: u32| {
+            let replicas = (1..=number).map(|index| format!("a-{index}")).collect();
+            Error::SeveralReplicas { resource: "containers/shop/a".into(), replicas }.report()
+        };
+        assert_eq!(
+            several(2),
+            "error: `containers/shop/a` has 2 replicas: a-1, a-2\nhint: name one of them\n"
+        );
+        assert!(several(12).contains("a-10 and 2 more\n"));
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub(crate) struct Settings {
     pub context: Option<String>,
     /// Group of resources given without one.
     pub group: String,
+    /// Group that was asked for: the only one in lists.
+    pub only_group: Option<String>,
     /// Where output goes.
     pub printer: Printer,
 }
@@ -72,7 +74,8 @@ impl Settings {
             contexts: ContextStore::open(home.join(".smrctl").join("contexts")),
             home,
             context: global.context.clone(),
-            group: global.group.clone(),
+            group: global.group.clone().unwrap_or_else(|| "default".to_owned()),
+            only_group: global.group.clone(),
             printer: Printer::new(global.color),
         }
     }

@@ -15,6 +15,7 @@ pub(crate) enum ClientCommand {
     /// Create or change objects
     Apply(ApplyArgs),
     /// Delete objects, and their containers
+    #[command(visible_alias = "delete")]
     Remove(RemoveArgs),
     /// Show what `apply` would change
     Diff(DiffArgs),
@@ -29,6 +30,7 @@ pub(crate) enum ClientCommand {
     /// Show the definition of an object
     Get(GetArgs),
     /// Show everything known about a replica or object
+    #[command(visible_alias = "describe")]
     Inspect(GetArgs),
     /// Change an object in an editor
     Edit(EditArgs),
@@ -270,11 +272,14 @@ pub(crate) struct ExecArgs {
     /// With input, and with a terminal if this is one
     #[arg(short = 'i', long = "it", visible_alias = "interactive")]
     pub interactive: bool,
+    /// With a terminal; `-it` gives input and a terminal
+    #[arg(short, long)]
+    pub tty: bool,
     /// Run as this user
     #[arg(short, long, value_name = "USER", default_value = "", hide_default_value = true)]
     pub user: String,
-    /// Command and arguments
-    #[arg(last = true, value_name = "COMMAND")]
+    /// Command and arguments; `/bin/sh` when not given (on a terminal as with `-it`)
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub words: Vec<String>,
 }
 

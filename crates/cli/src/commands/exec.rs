@@ -5,43 +5,38 @@ use std::io::{self, IsTerminal as _};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use smr_client::{ExecInput, ExecOutput, LogSource};
-use smr_wire::{Code, ExecQuery};
+use smr_wire::ExecQuery;
 use tokio::{
     io::AsyncReadExt as _,
     signal::unix::{SignalKind, signal},
 };
 
-use super::{Outcome, meant_replica, replica_name};
+use super::{Outcome, replica::with_replica};
 use crate::{args::ExecArgs, error::Error, settings::Settings};
 
 /// Runs a command; its exit code becomes ours.
 pub(crate) async fn run(settings: &Settings, args: ExecArgs) -> Outcome {
-    let (group, replica) = replica_name(settings, &args.replica.replica)?;
     let command = words(&args)?;
-    let tty = args.interactive && io::stdin().is_terminal() && io::stdout().is_terminal();
+    let Streams { input: with_input, tty } =
+        streams(&args, io::stdin().is_terminal(), io::stdout().is_terminal())?;
     let size = tty.then(crossterm::terminal::size).and_then(Result::ok);
     let query = ExecQuery {
         command: serde_json::to_string(&command).expect("texts are JSON"),
         tty,
-        stdin: args.interactive,
+        stdin: with_input,
         user: args.user,
         width: size.map(|(width, _)| width),
         height: size.map(|(_, height)| height),
     };
-    let client = settings.client()?;
-    let exec = match client.exec(&group, &replica, &query).await {
-        Err(err) if err.code() == Some(Code::NotFound) => {
-            let Some(replica) = meant_replica(&client, &group, &replica).await? else {
-                return Err(err.into());
-            };
-            client.exec(&group, &replica, &query).await?
-        }
-        exec => exec?,
-    };
-    let raw = if tty { Some(RawMode::enter()?) } else { None };
+    let exec = with_replica(settings, &args.replica.replica, async |client, group, replica| {
+        client.exec(group, replica, &query).await
+    })
+    .await?;
+    // Without input, keys are for us: an interrupt ends us.
+    let raw = if tty && with_input { Some(RawMode::enter()?) } else { None };
     let (input, mut output) = exec.split();
     let sending = async {
-        if args.interactive {
+        if with_input {
             send(input, tty).await?;
         } else {
             // Dropping the input would close the connection.
@@ -72,6 +67,27 @@ pub(crate) async fn run(settings: &Settings, args: ExecArgs) -> Outcome {
 /// Codes outside of a byte cannot be told; they mean failure.
 fn exit_code(code: i64) -> u8 {
     u8::try_from(code).unwrap_or(255)
+}
+
+/// What the command gets.
+#[derive(Debug, PartialEq, Eq)]
+struct Streams {
+    input: bool,
+    tty: bool,
+}
+
+/// A shell that nobody gave a command to is for the one who sits at the terminal.
+fn streams(args: &ExecArgs, stdin: bool, stdout: bool) -> Result<Streams, Error> {
+    if args.tty && !stdin {
+        return Err(Error::usage(
+            "`-t` needs a terminal, and standard input is none",
+            "leave out `-t`; `-i` alone passes standard input on",
+        ));
+    }
+    let terminal = stdin && stdout;
+    let shell = args.command.is_none() && args.words.is_empty();
+    let input = args.interactive || (shell && terminal);
+    Ok(Streams { input, tty: args.tty || (input && terminal) })
 }
 
 fn words(args: &ExecArgs) -> Result<Vec<String>, Error> {
@@ -144,12 +160,36 @@ mod tests {
     use super::*;
     use crate::args::{ClientCommand, Smrctl};
 
-    fn parsed(arguments: &[&str]) -> Result<Vec<String>, Error> {
-        let line = [&["smrctl", "exec", "containers/a/a-b-1"], arguments].concat();
-        match Smrctl::parse_from(line).command {
-            ClientCommand::Exec(args) => words(&args),
+    fn exec(line: &[&str]) -> ExecArgs {
+        match Smrctl::parse_from([&["smrctl", "exec"], line].concat()).command {
+            ClientCommand::Exec(args) => args,
             _ => unreachable!(),
         }
+    }
+
+    fn parsed(arguments: &[&str]) -> Result<Vec<String>, Error> {
+        words(&exec(&[&["containers/a/a-b-1"], arguments].concat()))
+    }
+
+    #[test]
+    fn input_and_terminal_as_docker_gives_them() {
+        const REPLICA: &str = "containers/a/a-b-1";
+        let given = |line: &[&str], stdin, stdout| {
+            let Streams { input, tty } = streams(&exec(line), stdin, stdout).unwrap();
+            (input, tty)
+        };
+        for both in [&["-it", REPLICA, "sh"][..], &[REPLICA, "-i", "-t", "--", "sh"]] {
+            assert_eq!(given(both, true, true), (true, true), "{both:?}");
+            let err = streams(&exec(both), false, true).unwrap_err();
+            assert_eq!(err.to_string(), "`-t` needs a terminal, and standard input is none");
+            assert_eq!(err.exit_code(), 2);
+        }
+        assert_eq!(given(&["-t", REPLICA, "ls"], true, false), (false, true));
+        assert_eq!(given(&["-i", REPLICA, "cat"], false, true), (true, false));
+        assert_eq!(given(&["--it", REPLICA, "cat"], true, true), (true, true));
+        assert_eq!(given(&[REPLICA, "ls"], true, true), (false, false));
+        assert_eq!(given(&[REPLICA], true, true), (true, true), "a shell at the terminal");
+        assert_eq!(given(&[REPLICA], false, true), (false, false));
     }
 
     #[test]
@@ -159,6 +199,7 @@ mod tests {
         assert_eq!(words(&["-i"]), ["/bin/sh"]);
         assert_eq!(words(&["--c", "ls -l 'a b'", "--it"]), ["ls", "-l", "a b"]);
         assert_eq!(words(&["--", "ls", "-l", "a b"]), ["ls", "-l", "a b"]);
+        assert_eq!(words(&["-i", "ls", "-l", "-i"]), ["ls", "-l", "-i"]);
         let err = parsed(&["-c", "ls 'a"]).unwrap_err();
         assert_eq!(err.to_string(), "`ls 'a` is not a command: missing closing quote");
         assert_eq!(err.exit_code(), 2);

@@ -87,6 +87,10 @@ fn markdown(command: &Command, name: &str, level: usize, out: &mut String) {
     if let Some(about) = command.get_about() {
         out.push_str(&format!("{about}\n\n"));
     }
+    let aliases: Vec<_> = command.get_visible_aliases().collect();
+    if !aliases.is_empty() {
+        out.push_str(&format!("Also known as `{}`.\n\n", aliases.join("`, `")));
+    }
     let usage = command.clone().bin_name(name.to_owned()).render_usage().to_string();
     let usage: Vec<&str> = usage.trim_start_matches("Usage:").split_whitespace().collect();
     out.push_str(&format!("```\n{}\n```\n\n", usage.join(" ")));

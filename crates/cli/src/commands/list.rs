@@ -17,6 +17,7 @@ pub(crate) async fn run(
     let names = !matches!(output, Output::Json | Output::Yaml);
     let query = ObjectQuery {
         kind: kind.map(|kind| kind.as_str().to_owned()),
+        group: settings.only_group.clone(),
         selector,
         prefix,
         names,

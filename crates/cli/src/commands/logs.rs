@@ -4,9 +4,9 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use smr_client::LogSource;
 use smr_model::ObjectRef;
-use smr_wire::{Code, LogQuery};
+use smr_wire::LogQuery;
 
-use super::{DONE, Outcome, meant_replica, replica_name};
+use super::{DONE, Outcome, replica::with_replica};
 use crate::{
     args::{DebugArgs, LogsArgs, Part},
     settings::Settings,
@@ -14,7 +14,6 @@ use crate::{
 
 /// Prints a container's log; what it wrote to standard error goes there.
 pub(crate) async fn logs(settings: &Settings, args: LogsArgs) -> Outcome {
-    let (group, replica) = replica_name(settings, &args.replica.replica)?;
     let query = LogQuery {
         container: part(args.container),
         follow: args.follow,
@@ -22,16 +21,10 @@ pub(crate) async fn logs(settings: &Settings, args: LogsArgs) -> Outcome {
         since: args.since.map(|since| since.seconds(Timestamp::now())),
         timestamps: args.timestamps,
     };
-    let client = settings.client()?;
-    let mut log = match client.logs(&group, &replica, &query).await {
-        Err(err) if err.code() == Some(Code::NotFound) => {
-            let Some(replica) = meant_replica(&client, &group, &replica).await? else {
-                return Err(err.into());
-            };
-            client.logs(&group, &replica, &query).await?
-        }
-        log => log?,
-    };
+    let mut log = with_replica(settings, &args.replica.replica, async |client, group, replica| {
+        client.logs(group, replica, &query).await
+    })
+    .await?;
     while let Some(chunk) = log.next().await {
         let chunk = chunk?;
         match chunk.source {
@@ -44,23 +37,16 @@ pub(crate) async fn logs(settings: &Settings, args: LogsArgs) -> Outcome {
 
 /// Prints what the node did about a replica.
 pub(crate) async fn debug(settings: &Settings, args: DebugArgs) -> Outcome {
-    let (group, replica) = replica_name(settings, &args.replica.replica)?;
     let query = LogQuery {
         container: part(args.container),
         follow: args.follow,
         tail: args.tail,
         ..LogQuery::default()
     };
-    let client = settings.client()?;
-    let mut log = match client.debug(&group, &replica, &query).await {
-        Err(err) if err.code() == Some(Code::NotFound) => {
-            let Some(replica) = meant_replica(&client, &group, &replica).await? else {
-                return Err(err.into());
-            };
-            client.debug(&group, &replica, &query).await?
-        }
-        log => log?,
-    };
+    let mut log = with_replica(settings, &args.replica.replica, async |client, group, replica| {
+        client.debug(group, replica, &query).await
+    })
+    .await?;
     while let Some(chunk) = log.next().await {
         settings.printer.bytes(&chunk?)?;
     }
@@ -69,8 +55,10 @@ pub(crate) async fn debug(settings: &Settings, args: DebugArgs) -> Outcome {
 
 /// Restarts replicas.
 pub(crate) async fn restart(settings: &Settings, resource: &ObjectRef) -> Outcome {
-    let (group, replica) = replica_name(settings, resource)?;
-    let response = settings.client()?.restart(&group, &replica).await?;
+    let (group, response) = with_replica(settings, resource, async |client, group, replica| {
+        Ok((group.to_owned(), client.restart(group, replica).await?))
+    })
+    .await?;
     for replica in response.replicas {
         settings.printer.line(format_args!(
             "proposed for action: {}/event/containers/{group}/{replica}",
