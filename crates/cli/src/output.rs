@@ -9,5 +9,6 @@ pub(crate) use age::age;
 pub(crate) use printer::Printer;
 pub(crate) use table::{Paint, Table};
 pub(crate) use tables::{
-    image_table, node_table, object_table, reason_lines, replica_table, sort_replicas,
+    image_table, node_table, object_table, reason_lines, replica_table, silent_engines,
+    sort_replicas,
 };

@@ -5,14 +5,14 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use smr_client::Client;
-use smr_model::ReplicaStatus;
+use smr_model::{Kind, ReplicaStatus};
 use smr_wire::{ReplicaQuery, StreamItem, WatchKind, WatchQuery};
 
 use super::{DONE, Outcome};
 use crate::{
     args::{Output, ReplicaView},
     error::Error,
-    output::{image_table, node_table, reason_lines, replica_table, sort_replicas},
+    output::{image_table, node_table, reason_lines, replica_table, silent_engines, sort_replicas},
     settings::{Settings, stderr_is_terminal},
 };
 
@@ -79,7 +79,8 @@ async fn changed(client: &Client, stream: &mut Stream) -> Result<WatchKind, Erro
 }
 
 async fn show(settings: &Settings, client: &Client, output: Output) -> Result<(), Error> {
-    let mut list = client.replicas(&ReplicaQuery::default()).await?.items;
+    let query = ReplicaQuery { group: settings.only_group.clone(), name: None };
+    let mut list = client.replicas(&query).await?.items;
     sort_replicas(&mut list);
     print(settings, &list, output)
 }
@@ -90,6 +91,9 @@ fn print(settings: &Settings, list: &[ReplicaStatus], output: Output) -> Result<
         Output::Table | Output::Wide => {
             let wide = output == Output::Wide;
             printer.table(&replica_table(list, wide, Timestamp::now()))?;
+            for line in silent_engines(list) {
+                printer.note(line);
+            }
             // Scripts see the table only; people also see what is waited for.
             if !wide && printer.is_terminal() && stderr_is_terminal() {
                 let reasons = reason_lines(list);
@@ -112,6 +116,10 @@ fn print(settings: &Settings, list: &[ReplicaStatus], output: Output) -> Result<
 /// `images`.
 pub(crate) async fn images(settings: &Settings, output: Output) -> Outcome {
     let mut list = settings.client()?.images().await?.items;
+    if let Some(group) = &settings.only_group {
+        let start = format!("{}/{group}/", Kind::Containers);
+        list.retain(|image| image.container.starts_with(&start));
+    }
     list.sort_by(|a, b| smr_model::natural_cmp(&a.container, &b.container));
     let printer = settings.printer;
     match output {

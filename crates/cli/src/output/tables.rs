@@ -1,5 +1,7 @@
 //! The tables of commands, as functions of data and time.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use smr_model::{NodeStatus, ObjectKey, ReplicaState, ReplicaStatus, natural_cmp};
 use smr_wire::Image;
@@ -56,6 +58,18 @@ pub(crate) fn reason_lines(replicas: &[ReplicaStatus]) -> Vec<String> {
         Some(format!("{}: {}: {}", r.key, r.state, one_line(&reason.message)))
     });
     with_reason.collect()
+}
+
+/// One line for each node whose engine does not answer, so that old states are not taken for new.
+pub(crate) fn silent_engines(replicas: &[ReplicaStatus]) -> Vec<String> {
+    let silent = |r: &&ReplicaStatus| {
+        r.reason.as_ref().is_some_and(|reason| reason.code == "EngineUnavailable")
+    };
+    let nodes: BTreeSet<_> = replicas.iter().filter(silent).map(|r| &r.node).collect();
+    let line = |node| {
+        format!("note: the engine of node {node} does not answer; states are the last known")
+    };
+    nodes.into_iter().map(line).collect()
 }
 
 /// `images`.
@@ -217,6 +231,20 @@ mod tests {
         assert_eq!(
             reason_lines(&[pending]),
             ["containers/nginx/nginx-web-1: pending: secret/db/root does not exist"]
+        );
+    }
+
+    #[test]
+    fn a_silent_engine_is_told_once_per_node() {
+        let mut list = [1, 2, 3].map(|index| replica("web", index, ReplicaState::Running, 3));
+        assert_eq!(silent_engines(&list), [""; 0]);
+        list[2].reason = Some(Reason::new("Other", "x"));
+        for silent in &mut list[..2] {
+            silent.reason = Some(Reason::new("EngineUnavailable", "no answer"));
+        }
+        assert_eq!(
+            silent_engines(&list),
+            ["note: the engine of node smr-agent-1 does not answer; states are the last known"]
         );
     }
 
