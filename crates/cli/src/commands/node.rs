@@ -141,21 +141,30 @@ struct Status {
     health: Option<smr_wire::Health>,
 }
 
+/// The process, if it may be seen. If the directory belongs to another user, whether the node
+/// answers says enough; if it does not, nothing is known.
+fn seen<T>(running: Result<Option<T>, Error>, answers: bool) -> Result<Option<T>, Error> {
+    match running {
+        Err(Error::Read { path, source })
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            if answers {
+                Ok(None)
+            } else {
+                Err(Error::StatusDenied { path })
+            }
+        }
+        running => running,
+    }
+}
+
 /// Whether the node of this machine runs and works.
 pub(crate) fn status(settings: &Settings, args: &StatusArgs) -> Outcome {
     let config = load_with_data(settings, &args.config, args.data_dir.as_deref())?;
     let data = config.data.dir.clone();
-    let node = match running::running(&data) {
-        Ok(node) => node,
-        // Its directory belongs to another user; whether it answers says enough.
-        Err(Error::Read { source, .. })
-            if source.kind() == std::io::ErrorKind::PermissionDenied =>
-        {
-            None
-        }
-        Err(err) => return Err(err),
-    };
+    let running = running::running(&data);
     let health = block(async { Ok(local_client(settings, &config)?.health().await?) });
+    let node = seen(running, health.is_ok())?;
     let printer = settings.printer;
     let output = args.output.output;
     if let Output::Json | Output::Yaml = output {
@@ -186,5 +195,25 @@ pub(crate) fn status(settings: &Settings, args: &StatusArgs) -> Outcome {
         (_, Ok(_)) => Err(Error::Unhealthy),
         (Some(_), Err(err)) => Err(err),
         (None, Err(_)) => Ok(exit::UNREACHABLE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_seen_is_not_said_to_stand_still() {
+        let denied = || {
+            let source = std::io::ErrorKind::PermissionDenied.into();
+            Err::<Option<()>, _>(Error::Read { path: "data/smr.lock".into(), source })
+        };
+        assert_eq!(seen(denied(), true).unwrap(), None);
+        assert_eq!(
+            seen(denied(), false).unwrap_err().report(),
+            "error: whether a node runs cannot be told: permission denied to read \
+             `data/smr.lock`\nhint: ask as the user the node runs as, or as root\n"
+        );
+        assert_eq!(seen(Ok(Some(())), false).unwrap(), Some(()));
     }
 }
