@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Read as _},
+    net::IpAddr,
     time::Duration,
 };
 
@@ -147,9 +148,27 @@ fn export(settings: &Settings, args: &ExportArgs) -> Outcome {
         Some(name) => name.clone(),
         None => settings.context()?.name().to_owned(),
     };
-    let exported = settings.contexts.export(&name, args.api.as_deref())?;
+    print_exported(settings, &name, args.api.as_deref())
+}
+
+/// Prints a context for another machine; warns if its address is of no use there.
+fn print_exported(settings: &Settings, name: &str, api: Option<&str>) -> Outcome {
+    let exported = settings.contexts.export(name, api)?;
+    let context = settings.contexts.get(name)?;
+    let context = api.map_or(Ok(context.clone()), |api| context.with_api(api))?;
     settings.printer.line(&exported)?;
+    if is_loopback(context.host()) {
+        settings.printer.note(format_args!(
+            "warning: `{}` reaches the cluster on this machine only; for other machines name an \
+             address of the node: `smrctl context export --api HOST:PORT`",
+            context.api_url()
+        ));
+    }
     Ok(DONE)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// Imports a context: what arguments do not say is read from standard input.

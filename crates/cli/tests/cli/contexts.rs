@@ -55,6 +55,20 @@ fn an_exported_context_can_be_imported_in_every_spelling() {
 }
 
 #[test]
+fn an_address_of_this_machine_is_exported_with_a_warning() {
+    let place = with_context("prod");
+    let ran = place.run(&["smrctl", "context", "export"]);
+    assert_eq!((ran.code, ran.stdout.lines().count()), (0, 1));
+    assert_eq!(
+        ran.stderr,
+        "warning: `https://localhost:1` reaches the cluster on this machine only; for other \
+         machines name an address of the node: `smrctl context export --api HOST:PORT`\n"
+    );
+    let ran = place.run(&["smrctl", "context", "export", "--api", "[::1]:1443"]);
+    assert!(ran.stderr.starts_with("warning: `https://[::1]:1443`"), "{}", ran.stderr);
+}
+
+#[test]
 fn an_existing_context_is_replaced_only_on_demand() {
     let place = with_context("prod");
     let line = place.run(&["smrctl", "context", "export"]).stdout;
