@@ -16,9 +16,9 @@ mod settings;
 mod source;
 mod wait;
 
-use std::{ffi::OsString, io::Write as _, panic::AssertUnwindSafe, process::ExitCode};
+use std::{ffi::OsStr, ffi::OsString, io::Write as _, panic::AssertUnwindSafe, process::ExitCode};
 
-use clap::{Command, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, Command, CommandFactory as _, FromArgMatches as _};
 use clap_complete::CompleteEnv;
 
 use self::{
@@ -74,11 +74,21 @@ fn dispatch(arguments: &[OsString], hooks: Hooks) -> u8 {
 
 /// The command line of a name.
 fn command(persona: Persona) -> Command {
-    match persona {
+    without_empty_variables(match persona {
         Persona::Smr => Smr::command(),
         Persona::Smrctl => Smrctl::command(),
         Persona::Smrmgr => Smrmgr::command(),
-    }
+    })
+}
+
+/// A variable that is empty counts as not set.
+fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let unset = |arg: Arg| match arg.get_env().is_some_and(is_empty) {
+        true => arg.env(None),
+        false => arg,
+    };
+    command.mut_args(unset).mut_subcommands(without_empty_variables)
 }
 
 fn parse_and_run(

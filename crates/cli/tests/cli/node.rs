@@ -66,3 +66,14 @@ fn backups_are_never_written_over_each_other() {
     );
     assert_eq!(ran.code, 1);
 }
+
+#[test]
+fn empty_variables_count_as_unset() {
+    let place = Place::new();
+    let mut command = place.command(&["smr", "config", "show"]);
+    let output = command.env("SMR_CONFIG", "").env("SMR_CONTEXT", "").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+    let output = command.env("SMR_CONFIG", "missing.toml").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
