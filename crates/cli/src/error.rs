@@ -158,6 +158,14 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
+    /// `edit` made another object of the definition.
+    #[error("the definition of `{was}` became that of `{is}`")]
+    IdentityChanged {
+        /// What it was.
+        was: String,
+        /// What it is now.
+        is: String,
+    },
     /// Waiting ended before what was waited for happened.
     #[error("not {what} within {seconds} s")]
     WaitTimeout {
@@ -316,6 +324,9 @@ impl Error {
             Self::NotRunning { .. } => {
                 "start it with `smr start`; if its data is elsewhere, name it with `--data-dir` \
                  or `--config`"
+            }
+            Self::IdentityChanged { .. } => {
+                "prefix, kind, group and name stay; another object is made with `smrctl apply FILE`"
             }
             Self::SeveralReplicas { .. } => "name one of them",
             Self::StatusDenied { .. } => "ask as the user the node runs as, or as root",

@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use smr_model::ObjectRef;
+use smr_model::{ObjectKey, ObjectRef};
 use smr_wire::ApplyQuery;
 
 use super::{DONE, Outcome, inspect::fetch, object_key};
@@ -33,14 +33,33 @@ pub(crate) async fn run(settings: &Settings, resource: &ObjectRef) -> Outcome {
             return Err(err);
         }
     };
+    if let Err(err) = same_object(&key, &after) {
+        return Err(Error::Edited { path: file, source: Box::new(err) });
+    }
     let query = ApplyQuery { source: Some(file.display().to_string()), ..ApplyQuery::default() };
     match client.apply(&query, after).await {
-        Ok(_) => discard(&file),
+        Ok(response) => {
+            for warning in response.warnings {
+                settings.printer.note(format_args!("warning: {}", warning.message));
+            }
+            discard(&file);
+        }
         Err(err) => return Err(Error::Edited { path: file, source: Box::new(err.into()) }),
     }
     let object = fetch(&client, &key, false).await?;
     settings.printer.json(&object.definition)?;
     Ok(DONE)
+}
+
+/// Applying under another name would make a second object and leave the first as it was. What
+/// cannot be read is the cluster's to refuse.
+fn same_object(key: &ObjectKey, text: &str) -> Result<(), Error> {
+    let parsed = smr_model::parse(text, &"edited".into());
+    let keys = parsed.documents.iter().map(|document| document.definition.key());
+    match keys.into_iter().find(|other| other != key) {
+        Some(other) => Err(Error::IdentityChanged { was: key.to_string(), is: other.to_string() }),
+        None => Ok(()),
+    }
 }
 
 /// A file that only its owner can read, in a directory of its own.
@@ -91,6 +110,29 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn an_object_stays_itself() {
+        const TEXT: &str = "prefix: simplecontainer.io/v1\nkind: custom\nmeta: {group: a, \
+                            name: b}\nspec: {k: v}\n";
+        let key = "custom/a/b".parse::<ObjectRef>().unwrap().key("default").unwrap();
+        assert!(!smr_model::parse(TEXT, &"edited".into()).has_errors());
+        same_object(&key, TEXT).unwrap();
+        same_object(&key, "kind: [").unwrap();
+        for changed in [
+            TEXT.replace("name: b", "name: c"),
+            TEXT.replace("group: a", "group: c"),
+            TEXT.replace("kind: custom", "kind: configuration")
+                .replace("spec: {", "spec: {data: {")
+                .replace("v}", "v}}"),
+            format!("{TEXT}---\n{}", TEXT.replace("name: b", "name: c")),
+        ] {
+            let err = same_object(&key, &changed).unwrap_err();
+            assert!(err.to_string().starts_with("the definition of `custom/a/b` became"), "{err}");
+            let kept = Error::Edited { path: "kept".into(), source: Box::new(err) };
+            assert_eq!(kept.exit_code(), 1);
+        }
+    }
 
     #[test]
     fn others_cannot_read_it_and_no_copy_of_an_editor_stays() {
