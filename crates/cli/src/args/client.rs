@@ -31,7 +31,7 @@ pub(crate) enum ClientCommand {
     Get(GetArgs),
     /// Show everything known about a replica or object
     #[command(visible_alias = "describe")]
-    Inspect(GetArgs),
+    Inspect(InspectArgs),
     /// Change an object in an editor
     Edit(EditArgs),
     /// Restart a replica, or all replicas of an object
@@ -182,11 +182,26 @@ pub(crate) struct ListArgs {
     pub output: OutputArg,
 }
 
-/// Arguments of `get` and `inspect`.
+/// Arguments of `get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     #[command(flatten)]
     pub resource: ResourceArg,
+    /// Show confidential values (administrators only)
+    #[arg(long)]
+    pub reveal: bool,
+    /// Shape of the output
+    #[arg(short, long, alias = "o", value_enum, default_value = "json", value_name = "FORMAT")]
+    pub output: Data,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Replica as `ps` shows it, or its last part only; or KIND/GROUP/NAME
+    #[arg(value_name = "RESOURCE", value_parser = super::replica,
+          add = ArgValueCompleter::new(complete::resources))]
+    pub resource: ObjectRef,
     /// Show confidential values (administrators only)
     #[arg(long)]
     pub reveal: bool,

@@ -1,13 +1,15 @@
 //! `get` and `inspect`.
 
+use std::fmt::Display;
+
 use serde::Serialize;
 use smr_client::Client;
 use smr_model::{Kind, ObjectKey};
 use smr_wire::Object;
 
-use super::{DONE, Outcome, object_key, replica_name};
+use super::{DONE, Outcome, object_key, replica::with_replica, replica_name};
 use crate::{
-    args::{Data, GetArgs},
+    args::{Data, GetArgs, InspectArgs},
     error::Error,
     settings::Settings,
 };
@@ -20,19 +22,29 @@ pub(crate) async fn get(settings: &Settings, args: GetArgs) -> Outcome {
 }
 
 /// Status, definition and events of a replica; the whole object for everything else.
-pub(crate) async fn inspect(settings: &Settings, args: GetArgs) -> Outcome {
-    let key = object_key(settings, &args.resource.resource)?;
+pub(crate) async fn inspect(settings: &Settings, args: InspectArgs) -> Outcome {
+    let key = object_key(settings, &args.resource)?;
     let client = settings.client()?;
     if key.kind == Kind::Containers {
-        let (group, name) = replica_name(settings, &args.resource.resource)?;
+        let (group, name) = replica_name(settings, &args.resource)?;
         match client.replica(&group, &name).await.map_err(Error::from) {
             Ok(replica) => return print(settings, args.output, &key, &replica),
             Err(err) if err.is_not_found() => {}
             Err(err) => return Err(err),
         }
     }
-    let object = fetch(&client, &key, args.reveal).await?;
-    print(settings, args.output, &key, &object)
+    let missing = match fetch(&client, &key, args.reveal).await {
+        Err(err @ Error::ResourceNotFound { .. }) if key.kind == Kind::Containers => err,
+        object => return print(settings, args.output, &key, &object?),
+    };
+    let asked = with_replica(settings, &args.resource, async |client, group, name| {
+        client.replica(group, name).await
+    });
+    match asked.await {
+        Ok(replica) => print(settings, args.output, &replica.status.key, &replica),
+        Err(err) if err.is_not_found() => Err(missing),
+        Err(err) => Err(err),
+    }
 }
 
 /// An object, with the seed's words when there is none.
@@ -46,7 +58,7 @@ pub(crate) async fn fetch(client: &Client, key: &ObjectKey, reveal: bool) -> Res
     })
 }
 
-fn print(settings: &Settings, data: Data, key: &ObjectKey, value: &impl Serialize) -> Outcome {
+fn print(settings: &Settings, data: Data, key: &impl Display, value: &impl Serialize) -> Outcome {
     match data {
         Data::Json => settings.printer.json(value)?,
         Data::Yaml => settings.printer.yaml(value)?,

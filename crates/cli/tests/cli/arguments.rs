@@ -73,7 +73,7 @@ fn requests_that_cannot_be_met_end_with_1() {
         &["smrctl", "context"],
         &["smrctl", "ps"],
         &["smrctl", "get", "containers/a/b"],
-        &["smrctl", "describe", "containers/a/b"],
+        &["smrctl", "describe", "a-b-1"],
         &["smrctl", "delete", "containers/a/b"],
         &["smrctl", "restart", "a-b-1"],
         &["smrctl", "ps", "--context", "nowhere"],
