@@ -86,7 +86,8 @@ fn starting(current: &OsStr, names: impl IntoIterator<Item = String>) -> Vec<Com
 }
 
 fn store() -> ContextStore {
-    let home = std::env::var_os("SMR_HOME").map_or_else(home, Into::into);
+    let named = std::env::var_os("SMR_HOME").filter(|home| !home.is_empty());
+    let home = named.map_or_else(home, Into::into);
     ContextStore::open(home.join(".smrctl").join("contexts"))
 }
 
@@ -97,8 +98,8 @@ where
 {
     let store = store();
     let context = match std::env::var("SMR_CONTEXT") {
-        Ok(name) => store.get(&name).ok()?,
-        Err(_) => store.current().ok()?,
+        Ok(name) if !name.is_empty() => store.get(&name).ok()?,
+        _ => store.current().ok()?,
     };
     let options = Options { connect: PATIENCE, answer: PATIENCE, ..Options::default() };
     let client = Client::new(&context, options).ok()?;
