@@ -53,7 +53,7 @@ impl Documents {
         if !twice.is_empty() || issues.iter().any(Issue::is_error) {
             let mut details: Vec<ErrorDetail> = issues.iter().map(detail).chain(twice).collect();
             details.sort_by_key(|detail| (detail.document, detail.line, detail.column));
-            return Err(Error::Invalid { details });
+            return Err(Error::Invalid { details: shortened(details) });
         }
         let warnings = issues.iter().map(|issue| Warning { message: issue.to_string() }).collect();
         if parsed.documents.is_empty() {
@@ -109,6 +109,20 @@ impl Documents {
     }
 }
 
+/// Nobody reads more mistakes than this, and a hostile body could have hundreds of thousands.
+const MISTAKES: usize = 200;
+
+/// The first mistakes; the last entry says how many more there are.
+fn shortened(mut details: Vec<ErrorDetail>) -> Vec<ErrorDetail> {
+    if details.len() > MISTAKES {
+        let more = details.len() - MISTAKES;
+        details.truncate(MISTAKES);
+        let message = format!("{more} more mistakes are not listed; correct these first");
+        details.push(ErrorDetail { message, ..ErrorDetail::default() });
+    }
+    details
+}
+
 /// Documents about an object that an earlier one is about already.
 fn twice(documents: &[Document], source: &str) -> Vec<ErrorDetail> {
     let mut seen: BTreeMap<ObjectKey, (usize, usize)> = BTreeMap::new();
@@ -155,4 +169,19 @@ fn number(value: usize) -> u32 {
 
 fn some(hint: String) -> Option<String> {
     (!hint.is_empty()).then_some(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_mistakes_is_shortened() {
+        let body = "---\na: 1\n".repeat(1000);
+        let Err(Error::Invalid { details }) = Documents::read(&body, "flood") else {
+            panic!("a document without kind is a mistake")
+        };
+        assert_eq!(details.len(), MISTAKES + 1);
+        assert!(details[MISTAKES].message.contains("more mistakes"));
+    }
 }
