@@ -41,7 +41,8 @@ async fn an_apply_sends_the_documents_and_a_refusal_keeps_its_details() {
         )
     })
     .await;
-    let query = ApplyQuery { source: Some("web.yaml".into()), dry_run: true, ..ApplyQuery::default() };
+    let query =
+        ApplyQuery { source: Some("web.yaml".into()), dry_run: true, ..ApplyQuery::default() };
     let err = world.client(fake.port).apply(&query, "kind: nonsense".into()).await.unwrap_err();
     let Error::Api(err) = err else { panic!("{err:?}") };
     assert_eq!((err.code, err.details[0].line), (Code::Invalid, 1));
