@@ -392,7 +392,7 @@ mod tests {
                 PullFailure::DiskFull,
             ),
             (
-                "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: connection refused",
+                "Get \"https://registry.example.com/v2/\": dial tcp: lookup registry.example.com: connection refused",
                 PullFailure::Network,
             ),
         ];
