@@ -1,7 +1,5 @@
 //! A backup of a running node brings back what it held, whatever happened since.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use smr_integration::{Lab, Node};
