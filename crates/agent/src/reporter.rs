@@ -153,7 +153,7 @@ mod tests {
             node: String::new(),
             message: String::new(),
         };
-        let fresh = status.then(|| Box::new(smr_reconcile::fresh_status(&key, "n", 1, now)));
+        let fresh = status.then(|| Box::new(ReplicaStatus::new(key.clone(), "n", 1, now)));
         Item::News(News { key, status: fresh, events: vec![event] })
     }
 

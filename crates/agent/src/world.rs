@@ -12,7 +12,7 @@ use smr_model::{
 };
 use smr_reconcile::{
     DependencyState, Memory, NodeFacts, Objects, Peers, Rendered, Replica, Target, Wanted,
-    dependencies, fresh_status, local_indexes, render,
+    dependencies, local_indexes, render,
 };
 use smr_store::{KeyValue, RangeQuery};
 use tokio_util::sync::CancellationToken;
@@ -215,7 +215,7 @@ impl World {
     pub(crate) fn slot(&mut self, key: &ReplicaKey, now: Timestamp) -> (&mut Slot, bool) {
         let fresh = !self.slots.contains_key(key);
         if fresh {
-            let mut status = fresh_status(key, &self.node.name, self.node_id, now);
+            let mut status = ReplicaStatus::new(key.clone(), &self.node.name, self.node_id, now);
             // Requests from before the replica existed are not for it.
             status.restart_token = self.tokens.get(key).cloned().unwrap_or_default();
             self.slots.insert(key.clone(), Slot::new(status));

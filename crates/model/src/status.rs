@@ -285,6 +285,36 @@ pub struct ReplicaStatus {
     pub addresses: std::collections::BTreeMap<String, String>,
 }
 
+impl ReplicaStatus {
+    /// Status of a replica nobody has looked at yet.
+    pub fn new(key: ReplicaKey, node: impl Into<String>, node_id: u64, now: Timestamp) -> Self {
+        Self {
+            key,
+            node: node.into(),
+            node_id,
+            state: ReplicaState::Created,
+            since: now,
+            reason: None,
+            ready: false,
+            generation: 0,
+            spec_hash: String::new(),
+            image: String::new(),
+            image_state: ImageState::Idle,
+            container_id: String::new(),
+            engine_state: None,
+            exit_code: None,
+            restarts: 0,
+            quick_deaths: 0,
+            started_at: None,
+            retry_at: None,
+            restart_token: String::new(),
+            ports: Vec::new(),
+            dependencies: Vec::new(),
+            addresses: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
 /// Something that happened, in the shape scripts know (spec 9.4), with time and text added.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -84,7 +84,6 @@ fn is_ready(status: &ReplicaStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::fresh_status;
 
     struct World(Vec<ReplicaStatus>);
 
@@ -97,8 +96,8 @@ mod tests {
 
     fn world(replicas: &[(&str, u32, bool)]) -> World {
         let status = |&(name, index, ready): &(&str, u32, bool)| {
-            let mut status = fresh_status(
-                &ReplicaKey::new("shop", name, index),
+            let mut status = ReplicaStatus::new(
+                ReplicaKey::new("shop", name, index),
                 "n",
                 1,
                 jiff::Timestamp::UNIX_EPOCH,

@@ -18,7 +18,7 @@ pub use backoff::{crash_delay, retry_delay};
 pub use dependencies::{DependencyState, Peers, dependencies};
 pub use plan::{
     Action, ActionKind, Memory, Outcome, Plan, Problem, ProblemKind, Replica, Role, Target, Wanted,
-    fresh_status, plan, settle,
+    plan, settle,
 };
 pub use render::{NodeFacts, Objects, Probe, ProbeCheck, Rendered, render};
 pub use seen::Seen;

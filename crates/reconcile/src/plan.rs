@@ -10,7 +10,7 @@ mod steps;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use smr_model::{EngineState, Reason, ReplicaKey, ReplicaState, ReplicaStatus};
+use smr_model::{EngineState, Reason, ReplicaState, ReplicaStatus};
 
 pub use action::{Action, ActionKind, Outcome, Problem, ProblemKind, Role};
 pub use settle::settle;
@@ -118,34 +118,6 @@ pub struct Plan {
     pub wake_at: Option<Timestamp>,
     /// Nothing is left of the replica: its status can be removed.
     pub gone: bool,
-}
-
-/// Status of a replica nobody has looked at yet.
-pub fn fresh_status(key: &ReplicaKey, node: &str, node_id: u64, now: Timestamp) -> ReplicaStatus {
-    ReplicaStatus {
-        key: key.clone(),
-        node: node.to_owned(),
-        node_id,
-        state: ReplicaState::Created,
-        since: now,
-        reason: None,
-        ready: false,
-        generation: 0,
-        spec_hash: String::new(),
-        image: String::new(),
-        image_state: smr_model::ImageState::Idle,
-        container_id: String::new(),
-        engine_state: None,
-        exit_code: None,
-        restarts: 0,
-        quick_deaths: 0,
-        started_at: None,
-        retry_at: None,
-        restart_token: String::new(),
-        ports: Vec::new(),
-        dependencies: Vec::new(),
-        addresses: std::collections::BTreeMap::new(),
-    }
 }
 
 /// Code of a reason that says something referred to does not exist.

@@ -181,28 +181,16 @@ mod tests {
 
     fn replica(name: &str, index: u32, state: ReplicaState, ago: i64) -> ReplicaStatus {
         ReplicaStatus {
-            key: ReplicaKey::new("nginx", name, index),
-            node: "smr-agent-1".into(),
-            node_id: 1,
             state,
-            since: now() - jiff::SignedDuration::from_secs(ago),
-            reason: None,
-            ready: false,
             generation: 1,
-            spec_hash: String::new(),
             image: "nginx:1.27".into(),
             image_state: ImageState::Pulled,
-            container_id: String::new(),
-            engine_state: None,
-            exit_code: None,
-            restarts: 0,
-            quick_deaths: 0,
-            started_at: None,
-            retry_at: None,
-            restart_token: String::new(),
-            ports: Vec::new(),
-            dependencies: Vec::new(),
-            addresses: std::collections::BTreeMap::new(),
+            ..ReplicaStatus::new(
+                ReplicaKey::new("nginx", name, index),
+                "smr-agent-1",
+                1,
+                now() - jiff::SignedDuration::from_secs(ago),
+            )
         }
     }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use smr_model::{ImageState, Reason, ReplicaKey};
+use smr_model::{Reason, ReplicaKey};
 use smr_wire::Object;
 
 use super::*;
@@ -25,28 +25,9 @@ fn object(generation: u64, spec: serde_json::Value) -> WatchEvent {
 
 fn status(index: u32, generation: u64, state: ReplicaState) -> ReplicaStatus {
     ReplicaStatus {
-        key: ReplicaKey::new("shop", "web", index),
-        node: "n".into(),
-        node_id: 1,
         state,
-        since: Timestamp::UNIX_EPOCH,
-        reason: None,
-        ready: false,
         generation,
-        spec_hash: String::new(),
-        image: String::new(),
-        image_state: ImageState::Idle,
-        container_id: String::new(),
-        engine_state: None,
-        exit_code: None,
-        restarts: 0,
-        quick_deaths: 0,
-        started_at: None,
-        retry_at: None,
-        restart_token: String::new(),
-        ports: Vec::new(),
-        dependencies: Vec::new(),
-        addresses: BTreeMap::new(),
+        ..ReplicaStatus::new(ReplicaKey::new("shop", "web", index), "n", 1, Timestamp::UNIX_EPOCH)
     }
 }
 

@@ -59,27 +59,10 @@ pub(crate) fn containers(group: &str, name: &str) -> String {
 pub(crate) fn status(name: &str, index: u32) -> ReplicaStatus {
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
     ReplicaStatus {
-        key: ReplicaKey::new("g", name, index),
-        node: "node-1".to_owned(),
-        node_id: 1,
         state: ReplicaState::Running,
-        since: now,
-        reason: None,
         ready: true,
         generation: 1,
-        spec_hash: String::new(),
         image: "web:1".to_owned(),
-        image_state: Default::default(),
-        container_id: String::new(),
-        engine_state: None,
-        exit_code: None,
-        restarts: 0,
-        quick_deaths: 0,
-        started_at: None,
-        retry_at: None,
-        restart_token: String::new(),
-        ports: Vec::new(),
-        dependencies: Vec::new(),
-        addresses: Default::default(),
+        ..ReplicaStatus::new(ReplicaKey::new("g", name, index), "node-1", 1, now)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use smr_model::{ContainerSpec, ImageState};
+use smr_model::{ContainerSpec, ImageState, ReplicaKey};
 
 mod delays;
 
@@ -68,7 +68,7 @@ impl Story {
             wanted: Some(wanted(rendered)),
             main: None,
             init: None,
-            status: fresh_status(&key, "node", 1, now),
+            status: ReplicaStatus::new(key.clone(), "node", 1, now),
             memory: Memory::default(),
             busy: None,
             engine_down: None,
