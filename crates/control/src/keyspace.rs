@@ -13,6 +13,32 @@ pub const STATUSES: &str = "/smr/status/containers/";
 pub const NODES: &str = "/smr/node/";
 /// Every restart token.
 pub const RESTARTS: &str = "/smr/restart/";
+/// Every assignment of a replica to a node.
+pub const ASSIGNMENTS: &str = "/smr/replica/";
+/// Former definitions of objects, by generation.
+pub const HISTORY: &str = "/smr/history/";
+/// Every rollout.
+pub const ROLLOUTS: &str = "/smr/rollout/";
+/// The leader's verdict on every node.
+pub const HEALTH: &str = "/smr/health/";
+/// What administrators say about nodes.
+pub const NODE_SETTINGS: &str = "/smr/node-settings/";
+/// Every member of the cluster.
+pub const MEMBERS: &str = "/smr/member/";
+/// Every member that was removed; the ids are never used again.
+pub const REMOVED: &str = "/smr/removed/";
+/// Every join token, by id.
+pub const TOKENS: &str = "/smr/token/";
+/// Every certificate that was issued, by serial.
+pub const CERTIFICATES: &str = "/smr/certificate/";
+/// Serials of revoked certificates.
+pub const REVOKED: &str = "/smr/revoked/";
+/// The id of the cluster.
+pub const CLUSTER_ID: &str = "/smr/cluster/id";
+/// The authorities of the cluster, keys sealed.
+pub const AUTHORITIES: &str = "/smr/cluster/authorities";
+/// Settings of the cluster.
+pub const CLUSTER_SETTINGS: &str = "/smr/cluster/settings";
 /// Every slot of every node's ring of events.
 pub const EVENTS: &str = "/smr/event/";
 /// Number of slots in a node's ring of events; the oldest slot is written over.
@@ -48,14 +74,98 @@ pub fn objects_prefix(prefix: Option<&str>, kind: Option<Kind>, group: Option<&s
     text
 }
 
-/// The key of a replica's status.
-pub fn status(replica: &ReplicaKey) -> String {
-    format!("{STATUSES}{}", replica_path(replica))
+/// The key of the status a node has of a replica. A replica that moves has one on each of the two nodes
+/// for a while; the one of the node it is assigned to counts.
+pub fn status(replica: &ReplicaKey, node: u64) -> String {
+    format!("{STATUSES}{}/{node}", replica_path(replica))
 }
 
-/// The replica a status key belongs to.
-pub fn parse_status(key: &str) -> Option<ReplicaKey> {
-    parse_replica(key.strip_prefix(STATUSES)?)
+/// The replica and the node a status key belongs to.
+pub fn parse_status(key: &str) -> Option<(ReplicaKey, u64)> {
+    let (replica, node) = key.strip_prefix(STATUSES)?.rsplit_once('/')?;
+    Some((parse_replica(replica)?, node.parse().ok()?))
+}
+
+/// The start of the keys of the statuses of a replica.
+pub fn statuses_of(replica: &ReplicaKey) -> String {
+    format!("{STATUSES}{}/", replica_path(replica))
+}
+
+/// The key of a replica's assignment.
+pub fn assignment(replica: &ReplicaKey) -> String {
+    format!("{ASSIGNMENTS}{}", replica_path(replica))
+}
+
+/// The replica an assignment key belongs to.
+pub fn parse_assignment(key: &str) -> Option<ReplicaKey> {
+    parse_replica(key.strip_prefix(ASSIGNMENTS)?)
+}
+
+/// The start of the keys of the former definitions of an object.
+pub fn history_of(key: &ObjectKey) -> String {
+    format!("{HISTORY}{}/{}/{}/{}/", key.prefix, key.kind, key.group, key.name)
+}
+
+/// The key of the definition an object had at a generation.
+pub fn history(key: &ObjectKey, generation: u64) -> String {
+    format!("{}{generation:010}", history_of(key))
+}
+
+/// The object and the generation a key of a former definition belongs to.
+pub fn parse_history(key: &str) -> Option<(ObjectKey, u64)> {
+    let (object, generation) = key.strip_prefix(HISTORY)?.rsplit_once('/')?;
+    Some((parse_object(&format!("{OBJECTS}{object}"))?, generation.parse().ok()?))
+}
+
+/// The key of the rollout of a `containers` object.
+pub fn rollout(group: &str, name: &str) -> String {
+    format!("{ROLLOUTS}{group}/{name}")
+}
+
+/// Group and name of the `containers` object a rollout key belongs to.
+pub fn parse_rollout(key: &str) -> Option<(String, String)> {
+    let [group, name] = elements(key.strip_prefix(ROLLOUTS)?)?;
+    Some((group.to_owned(), name.to_owned()))
+}
+
+/// The key of a node's health.
+pub fn health(id: u64) -> String {
+    format!("{HEALTH}{id}")
+}
+
+/// The key of a node's settings.
+pub fn node_settings(id: u64) -> String {
+    format!("{NODE_SETTINGS}{id}")
+}
+
+/// The key of a member.
+pub fn member(id: u64) -> String {
+    format!("{MEMBERS}{id}")
+}
+
+/// The key that tells that a member was removed.
+pub fn removed(id: u64) -> String {
+    format!("{REMOVED}{id}")
+}
+
+/// The node at the end of a key of [`HEALTH`], [`NODE_SETTINGS`], [`MEMBERS`] or [`REMOVED`].
+pub fn parse_id(prefix: &str, key: &str) -> Option<u64> {
+    key.strip_prefix(prefix)?.parse().ok()
+}
+
+/// The key of a join token.
+pub fn token(id: &str) -> String {
+    format!("{TOKENS}{id}")
+}
+
+/// The key of an issued certificate; the serial is hexadecimal.
+pub fn certificate(serial: &str) -> String {
+    format!("{CERTIFICATES}{serial}")
+}
+
+/// The key that tells that a certificate is revoked; the serial is hexadecimal.
+pub fn revoked(serial: &str) -> String {
+    format!("{REVOKED}{serial}")
 }
 
 /// The key of a replica's restart token.
@@ -130,8 +240,12 @@ mod tests {
         assert_eq!(parse_object(&object(&key)).unwrap(), key);
 
         let replica = ReplicaKey::new("a-b", "c", 12);
-        assert_eq!(status(&replica), "/smr/status/containers/a-b/c/12");
-        assert_eq!(parse_status(&status(&replica)).unwrap(), replica);
+        assert_eq!(status(&replica, 3), "/smr/status/containers/a-b/c/12/3");
+        assert_eq!(parse_status(&status(&replica, 3)).unwrap(), (replica.clone(), 3));
+        assert_eq!(parse_assignment(&assignment(&replica)).unwrap(), replica);
+        assert_eq!(parse_history(&history(&key, 7)).unwrap(), (key.clone(), 7));
+        assert_eq!(parse_rollout(&rollout("g", "n")).unwrap(), ("g".to_owned(), "n".to_owned()));
+        assert_eq!(parse_id(MEMBERS, &member(3)), Some(3));
         assert_eq!(parse_restart(&restart(&replica)).unwrap(), replica);
         assert!(restart(&replica).starts_with(&restarts_of("a-b", "c")));
 

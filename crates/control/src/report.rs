@@ -64,12 +64,12 @@ impl Control {
         }
         let mut ops = Vec::with_capacity(put.len() + 2 * remove.len() + 1);
         for replica in &remove {
-            ops.push(Op::delete(keyspace::status(replica)));
+            ops.push(Op::delete(keyspace::status(replica, self.node_id())));
             ops.push(Op::delete(keyspace::restart(replica)));
         }
         for status in &put {
             let value = serde_json::to_vec(status).expect("a status is plain data");
-            ops.push(Op::put(keyspace::status(&status.key), value));
+            ops.push(Op::put(keyspace::status(&status.key, status.node_id), value));
         }
         for events in events.chunks(OPS) {
             ops.push(self.event_op(events).await?);

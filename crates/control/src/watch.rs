@@ -149,7 +149,7 @@ impl Scope {
 
     /// The object of a key that is in scope; for a replica, the object of its generated name.
     fn admitted(&self, path: &str) -> Option<ObjectKey> {
-        let key = if let Some(replica) = keyspace::parse_status(path) {
+        let key = if let Some((replica, _)) = keyspace::parse_status(path) {
             let generated = replica.generated_name();
             self.replicas.then(|| ObjectKey::new(Kind::Containers, replica.group, generated))?
         } else {

@@ -164,6 +164,10 @@ async fn nodes_are_written_only_when_they_changed() {
         arch: String::new(),
         cpus: 1,
         memory: 1,
+        reserved_cpu_millis: 0,
+        reserved_memory: 0,
+        driver: String::new(),
+        peer: String::new(),
         labels: Default::default(),
         started_at: "2026-01-01T00:00:00Z".parse().unwrap(),
     };

@@ -5,6 +5,7 @@
 //! every mistake placed; [`validate()`] is the one check for every way in. This crate never does
 //! I/O, never reads a clock and knows nothing about Docker, HTTP or storage.
 
+mod cluster;
 mod definition;
 mod diff;
 mod digest;
@@ -28,6 +29,10 @@ mod ulimit;
 mod validate;
 mod yaml;
 
+pub use cluster::{
+    Assignment, Availability, Health, Member, NodeHealth, NodeRole, NodeSettings, Rollout,
+    RolloutState,
+};
 pub use definition::{Definition, InitContainer, Meta, Owner, Spec};
 pub use diff::{Change, ChangeOp, diff, is_scale_only};
 pub use digest::canonical_json;

@@ -6,6 +6,7 @@
 mod containers;
 mod data;
 mod other;
+mod placement;
 
 pub use containers::{
     ContainersSpec, Dependency, DeviceSpec, FileInfo, Healthcheck, HttpMethod, Logging, NetworkRef,
@@ -14,3 +15,4 @@ pub use containers::{
 };
 pub use data::DataSpec;
 pub use other::{CertkeySpec, CredentialRef, GitopsSpec, HttpauthSpec, NetworkSpec, VolumeSpec};
+pub use placement::{FailureAction, Placement, Reschedule, Strategy, UpdateOrder, UpdatePolicy};

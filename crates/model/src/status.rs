@@ -36,6 +36,8 @@ pub enum ReplicaState {
     Prepare,
     /// Waits for something that does not exist yet; goes on by itself.
     Pending,
+    /// Waits until another node, from which it was moved, no longer runs it.
+    Transfering,
     /// Waits for dependencies to be ready.
     DependsChecking,
     /// Dependencies are ready.
@@ -81,6 +83,7 @@ impl ReplicaState {
             Self::Clean => "clean",
             Self::Prepare => "prepare",
             Self::Pending => "pending",
+            Self::Transfering => "transfering",
             Self::DependsChecking => "depends_checking",
             Self::DependsSolved => "depends_solved",
             Self::DependsFailed => "depends_failed",
@@ -372,6 +375,18 @@ pub struct NodeStatus {
     /// Memory in bytes.
     #[serde(default)]
     pub memory: u64,
+    /// Processors kept for the machine itself, in thousandths.
+    #[serde(default)]
+    pub reserved_cpu_millis: u64,
+    /// Bytes of memory kept for the machine itself.
+    #[serde(default)]
+    pub reserved_memory: u64,
+    /// Storage driver of the engine.
+    #[serde(default)]
+    pub driver: String,
+    /// Where other nodes reach it, `host:9212`; empty when it does not listen for them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub peer: String,
     /// Labels from the configuration.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub labels: std::collections::BTreeMap<String, String>,

@@ -53,6 +53,10 @@ pub(crate) async fn run(
             arch: info.arch,
             cpus: info.cpus,
             memory: info.memory,
+            reserved_cpu_millis: (config.node.reserved.cpu * 1000.0).round() as u64,
+            reserved_memory: config.node.reserved.memory,
+            driver: String::new(),
+            peer: String::new(),
             labels: config.node.labels.clone(),
             started_at,
         };

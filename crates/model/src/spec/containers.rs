@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::placement::{Placement, Reschedule, UpdatePolicy};
 use crate::quantity::{Bytes, Cpus, GoDuration};
 
 /// What the replicas of a `containers` object are made of, and when they count as ready.
@@ -83,6 +84,18 @@ pub struct ContainersSpec {
     /// On which nodes replicas go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spread: Option<Spread>,
+    /// Rules for the choice of nodes beyond `spread`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+    /// When a replica may leave its node: `on-node-failure` (default), `always` or `never`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reschedule: Reschedule,
+    /// How long its node may be down before the replica is moved; not at all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reschedule_grace: Option<GoDuration>,
+    /// How a change of this definition reaches the replicas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update: Option<UpdatePolicy>,
     /// Names of nodes; accepted for compatibility.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
@@ -92,6 +105,9 @@ pub struct ContainersSpec {
     /// Processor limit, for example `0.5` or `500m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpus: Option<Cpus>,
+    /// Processors the replica is promised; used for placement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_reservation: Option<Cpus>,
     /// Memory limit, for example `256MiB`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Bytes>,
@@ -312,6 +328,10 @@ pub struct Volume {
     /// Mount without write access.
     #[serde(skip_serializing_if = "is_default")]
     pub read_only: bool,
+    /// Whether the data may be left behind: the replica can be placed on another node although the
+    /// volume is on this one. Volumes keep their replica where it is when absent.
+    #[serde(skip_serializing_if = "is_default")]
+    pub movable: bool,
     /// Accepted for compatibility; not used on mounts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_info: Option<FileInfo>,
