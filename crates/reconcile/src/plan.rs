@@ -59,6 +59,9 @@ pub struct Memory {
     pub(crate) failures: u32,
     /// Digest the failures are about; another one is tried at once.
     pub(crate) failed_hash: String,
+    /// Container whose start failed. The engine may keep something of the attempt that makes every
+    /// further start fail, so a new one is made instead.
+    pub(crate) start_failed: Option<String>,
     /// A failure not shown in the status yet.
     pub(crate) problem: Option<Reason>,
     /// The running container has to end, because of this.
@@ -290,6 +293,9 @@ impl Planner<'_> {
         }
         match main.state {
             EngineState::Created => {
+                if self.replica.memory.start_failed.as_ref() == Some(&main.id) {
+                    return self.remove_all(false);
+                }
                 if !self.waits_for_retry() {
                     self.climb(ReplicaState::Start);
                     self.act(Action::Start { role: Role::Main, id: main.id }, &target.main_hash);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use smr_engine::{ErrorClass, Operation, Program, PullFailure};
 use smr_model::{ImageState, ReplicaState};
 
-use crate::support::{Node, calls_of, containers};
+use crate::support::{CHANGING, Node, calls_of, containers};
 
 #[tokio::test]
 async fn a_crash_loop_backs_off_and_a_restart_revives_it() {
@@ -168,4 +168,17 @@ async fn a_container_that_stops_being_alive_is_replaced() {
     node.engine.set_program("check", Program::ends(Duration::ZERO, 0));
     node.until_running(&["shop-web-1"]).await;
     assert_ne!(node.id("shop-web-1"), old);
+}
+
+/// The engine was ended in the middle of a start and keeps half of it: only another container starts.
+#[tokio::test]
+async fn a_container_that_never_starts_again_is_made_anew() {
+    let node = Node::start().await;
+    node.engine.spoil_starts(2);
+    node.apply(&containers("web", "1", 1, "")).await;
+    node.until_running(&["shop-web-1"]).await;
+    let calls = calls_of(&node.engine.take_calls(), &CHANGING);
+    let starts = calls.iter().filter(|call| call.operation == Operation::Start).count();
+    assert_eq!(starts, 3, "{calls:?}");
+    assert_eq!(node.engine.names(), ["shop-web-1"]);
 }

@@ -160,6 +160,9 @@ pub(super) fn classify(endpoint: &Endpoint, task: &Task, error: ApiError) -> Err
         _ if lower.contains("pool overlaps") => {
             conflict(Conflict::InUse("the address range".to_owned()))
         }
+        // Left by a start the engine did not survive: no name is taken, but this container will never
+        // start again.
+        _ if task_exists(&lower) => task.other(message),
         403 | 409 if lower.contains("already in use") || lower.contains("already exists") => {
             conflict(Conflict::Name(task.name.clone()))
         }
@@ -168,6 +171,13 @@ pub(super) fn classify(endpoint: &Endpoint, task: &Task, error: ApiError) -> Err
         _ if cannot_ever_work(&lower) => task.refused(message),
         _ => task.other(message),
     }
+}
+
+/// `task <id of the container> already exists`.
+fn task_exists(lower: &str) -> bool {
+    let words: Vec<&str> = lower.split_whitespace().collect();
+    let is_id = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    words.windows(3).any(|three| three[0] == "task" && is_id(three[1]) && three[2] == "already")
 }
 
 /// Causes Docker reports as internal errors although the request is to blame.
@@ -335,6 +345,12 @@ mod tests {
                 409,
                 "Conflict. The container name \"/x\" is already in use by container \"0\".",
                 ErrorClass::Conflict,
+            ),
+            (409, "network with name task already exists", ErrorClass::Conflict),
+            (
+                409,
+                "task 4b7e0d1c4b7e0d1c4b7e0d1c4b7e0d1c4b7e0d1c4b7e0d1c4b7e0d1c4b7e0d1c already exists: unknown",
+                ErrorClass::Other,
             ),
             (
                 403,

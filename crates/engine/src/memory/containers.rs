@@ -81,6 +81,7 @@ impl MemoryEngine {
             logs: Vec::new(),
             run: 0,
             networks,
+            spoiled: false,
         };
         world.containers.insert(id.clone(), cell);
         world.emit(&id, EngineEventKind::Created);
@@ -92,6 +93,16 @@ impl MemoryEngine {
         let id = world.resolve(id_or_name).ok_or_else(|| Self::not_found(id_or_name))?;
         if world.containers[&id].container.is_running() {
             return Ok(());
+        }
+        let spoils = world.spoil > 0;
+        if let Some(cell) = world.containers.get_mut(&id)
+            && (spoils || cell.spoiled)
+        {
+            if !std::mem::replace(&mut cell.spoiled, true) {
+                world.spoil -= 1;
+            }
+            let operation = format!("start {}", what(id_or_name));
+            return Err(Error::Other { operation, source: source("task already exists") });
         }
         if let Some(port) = world.taken_port(&id) {
             return Err(Error::Conflict {

@@ -47,6 +47,12 @@ impl MemoryEngine {
         queue.extend(std::iter::repeat_n(class, times));
     }
 
+    /// Spoils the next `containers` that are started: this start and every later one of the same
+    /// container fails, as when the engine was ended in the middle and something keeps half of it.
+    pub fn spoil_starts(&self, containers: usize) {
+        self.world().spoil = containers;
+    }
+
     /// Lets calls take time; zero ends that. Beyond two minutes they fail with a timeout.
     pub fn set_latency(&self, operation: Operation, latency: Duration) {
         self.world().latency.insert(operation, latency);
@@ -123,6 +129,7 @@ impl MemoryEngine {
             logs: Vec::new(),
             run: 1,
             networks: Vec::new(),
+            spoiled: false,
         };
         world.containers.insert(id.clone(), cell);
         id

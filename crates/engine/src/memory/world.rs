@@ -31,6 +31,8 @@ pub(super) struct Cell {
     pub(super) run: u64,
     /// Where in the world's networks it is or will be.
     pub(super) networks: Vec<String>,
+    /// Something is left of a start that was cut short: no other one succeeds.
+    pub(super) spoiled: bool,
 }
 
 pub(super) struct Subscriber {
@@ -49,6 +51,8 @@ pub(super) struct World {
     pub(super) volumes: BTreeMap<String, Volume>,
     pub(super) failures: HashMap<Operation, VecDeque<ErrorClass>>,
     pub(super) latency: HashMap<Operation, Duration>,
+    /// So many containers are spoiled by their next start.
+    pub(super) spoil: usize,
     pub(super) calls: Vec<Call>,
     pub(super) subscribers: Vec<Subscriber>,
     /// Changes with every change, for those who wait for something.
@@ -82,6 +86,7 @@ impl World {
             volumes: BTreeMap::new(),
             failures: HashMap::new(),
             latency: HashMap::new(),
+            spoil: 0,
             calls: Vec::new(),
             subscribers: Vec::new(),
             version: watch::Sender::new(0),

@@ -120,6 +120,13 @@ fn failed(now: Timestamp, replica: &mut Replica, kind: ActionKind, problem: Prob
             match (problem_kind, kind) {
                 (ProblemKind::NotFound, ActionKind::Start(Role::Main)) => replica.main = None,
                 (ProblemKind::NotFound, ActionKind::Start(Role::Init)) => replica.init = None,
+                (_, ActionKind::Start(role)) => {
+                    let container = match role {
+                        Role::Main => &replica.main,
+                        Role::Init => &replica.init,
+                    };
+                    replica.memory.start_failed = container.as_ref().map(|seen| seen.id.clone());
+                }
                 _ => {}
             }
             // A creation finds nothing missing but networks and the like, which may yet appear.

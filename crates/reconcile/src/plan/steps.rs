@@ -309,6 +309,10 @@ impl<'a> Planner<'a> {
             return false;
         }
         if !init.ended() {
+            if self.replica.memory.start_failed.as_ref() == Some(&init.id) {
+                self.remove_init(init.id, &target.main_hash);
+                return false;
+            }
             self.climb(ReplicaState::Init);
             self.act(Action::Start { role: Role::Init, id: init.id }, &target.main_hash);
             return false;

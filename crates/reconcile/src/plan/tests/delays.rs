@@ -135,3 +135,65 @@ fn what_is_known_of_an_image_is_not_said_of_another() {
     story.now = plan.wake_at.unwrap();
     assert_eq!(story.plan().action.unwrap().kind(), ActionKind::Create(Role::Main));
 }
+
+/// The engine may keep something of a start that was cut short: the same container would fail for ever.
+#[test]
+fn a_container_whose_start_failed_is_made_anew_after_a_delay() {
+    for kind in [ProblemKind::Refused, ProblemKind::Unavailable] {
+        let mut story = Story::new(rendered("a"));
+        let mut last = jiff::SignedDuration::ZERO;
+        for attempt in 1..=4 {
+            let create = story.plan().action.unwrap();
+            assert_eq!(create.kind(), ActionKind::Create(Role::Main), "attempt {attempt}");
+            let outcome = story.good_outcome(&create);
+            story.settle(&create, outcome);
+            let start = story.plan().action.unwrap();
+            assert_eq!(start.kind(), ActionKind::Start(Role::Main));
+            let plan = waits_after(&mut story, &start, kind);
+            story.check(ReplicaState::DaemonFailure);
+            let at = plan.wake_at.unwrap();
+            assert!(at.duration_since(story.now) > last, "each delay is longer");
+            last = at.duration_since(story.now);
+            story.now = at;
+            let remove = story.plan().action.unwrap();
+            assert_eq!(remove.kind(), ActionKind::Remove);
+            let outcome = story.good_outcome(&remove);
+            story.settle(&remove, outcome);
+        }
+        story.run();
+        story.check(ReplicaState::Running);
+    }
+}
+
+#[test]
+fn an_init_container_whose_start_failed_is_made_anew_after_a_delay() {
+    let mut with_init = rendered("a");
+    with_init.init = Some(ContainerSpec { image: "i".into(), ..ContainerSpec::default() });
+    let mut story = Story::new(with_init);
+    let create = story.plan().action.unwrap();
+    let outcome = story.good_outcome(&create);
+    story.settle(&create, outcome);
+    let start = story.plan().action.unwrap();
+    let plan = waits_after(&mut story, &start, ProblemKind::Refused);
+    story.now = plan.wake_at.unwrap();
+    assert_eq!(story.plan().action.unwrap().kind(), ActionKind::Remove);
+    assert_eq!(story.replica.init.as_ref().unwrap().id, "id1");
+}
+
+/// One that was made before smr was restarted, and a start that did succeed in spite of its answer.
+#[test]
+fn a_made_container_is_started_and_a_running_one_kept_whatever_its_start_answered() {
+    let mut story = Story::new(rendered("a"));
+    let create = story.plan().action.unwrap();
+    let outcome = story.good_outcome(&create);
+    story.settle(&create, outcome);
+    story.replica.memory = Memory::default();
+    let start = story.plan().action.unwrap();
+    assert_eq!(start.kind(), ActionKind::Start(Role::Main));
+    story.settle(&start, problem(ProblemKind::Unavailable));
+    story.replica.main.as_mut().unwrap().state = EngineState::Running;
+    story.advance(Duration::from_secs(1));
+    story.run();
+    story.check(ReplicaState::Running);
+    assert_eq!(story.made, 1);
+}
