@@ -57,6 +57,12 @@ impl Group {
         self.path.join("cgroup.procs")
     }
 
+    /// Kills everything in the group at once.
+    pub fn kill(&self) -> Result<()> {
+        let file = self.path.join("cgroup.kill");
+        fs::write(&file, "1").with_context(|| format!("write `{}`", file.display()))
+    }
+
     /// Processor time used by everything that is or was in the group.
     pub fn used(&self) -> Result<Duration> {
         let stat = fs::read_to_string(self.path.join("cpu.stat"))?;

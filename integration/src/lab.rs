@@ -23,7 +23,7 @@ use serde_json::json;
 use crate::{Docker, cpu, images, process, ready::tail, wait};
 
 /// Parent folder of all labs. Short, because socket paths are limited to 108 bytes.
-const ROOT: &str = "/tmp/smr-lab";
+pub(crate) const ROOT: &str = "/tmp/smr-lab";
 
 /// How long a dockerd may take to answer; it takes about half a second on a quiet machine.
 const DOCKERD_START: Duration = Duration::from_mins(1);
@@ -53,11 +53,7 @@ impl Lab {
     /// # Panics
     /// When the lab cannot be started although the machine has what it needs.
     pub fn require() -> Option<Self> {
-        let missing = missing();
-        if !missing.is_empty() {
-            let reason = format!("a lab needs {}; see CONTRIBUTING.md", missing.join(", "));
-            assert!(std::env::var_os("SMR_LAB").is_none_or(|v| v != "required"), "{reason}");
-            eprintln!("skipped: {reason}");
+        if !Self::possible(&[]) {
             return None;
         }
         Some(Self::start().unwrap_or_else(|error| panic!("cannot start a lab: {error:#}")))
@@ -65,6 +61,12 @@ impl Lab {
 
     /// Starts a lab with the tiny image in it, as `busybox:latest` and `smr-examples/busybox:1`.
     pub fn start() -> Result<Self> {
+        Self::start_with(|_| Ok(()))
+    }
+
+    /// As [`start`](Self::start); `wire` is called with the pid of the namespace's holder before the
+    /// engine starts, to plug in a cable.
+    pub(crate) fn start_with(wire: impl FnOnce(u32) -> Result<()>) -> Result<Self> {
         remove_leftovers();
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -73,6 +75,7 @@ impl Lab {
         fs::create_dir_all(&dir).with_context(|| format!("create `{}`", dir.display()))?;
         fs::write(dir.join("daemon.json"), "{}")?;
         let holder = start_namespace(&dir)?;
+        wire(holder.id())?;
         let docker = Docker::new(&dir.join("docker.sock"));
         let group = cpu::Group::create(&format!("smr-lab-{name}"));
         let lab = Self { dir, holder, dockerd: Mutex::new(None), docker, group };
@@ -210,6 +213,38 @@ impl Lab {
         Ok(())
     }
 
+    /// Ends everything that runs on this host at once, without warning: engine, containers and
+    /// whatever names the host's folder on its command line. What is on disk stays, and so does
+    /// the network.
+    pub fn power_off(&self) -> Result<()> {
+        // The shims are found by their command line, and containers only below their shim.
+        process::kill_all_of(&self.dir)?;
+        if let Some(group) = &self.group {
+            group.kill()?;
+        }
+        if let Some(mut child) = self.running().take() {
+            child.wait()?;
+        }
+        for file in ["x/containerd/containerd.pid", "dockerd.pid", "docker.sock"] {
+            let _ = fs::remove_file(self.dir.join(file));
+        }
+        Ok(())
+    }
+
+    /// Whether a missing program or right keeps labs from working here; says so on standard error,
+    /// and fails with `SMR_LAB=required`.
+    pub(crate) fn possible(more: &[&str]) -> bool {
+        let mut missing = missing();
+        missing.extend(more.iter().filter(|program| !on_path(program)).map(|p| format!("`{p}`")));
+        if missing.is_empty() {
+            return true;
+        }
+        let reason = format!("a lab needs {}; see CONTRIBUTING.md", missing.join(", "));
+        assert!(std::env::var_os("SMR_LAB").is_none_or(|v| v != "required"), "{reason}");
+        eprintln!("skipped: {reason}");
+        false
+    }
+
     fn running(&self) -> MutexGuard<'_, Option<Child>> {
         self.dockerd.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -259,18 +294,18 @@ fn missing() -> Vec<String> {
     if !root {
         missing.push("root".to_owned());
     }
-    let path = std::env::var("PATH").unwrap_or_default();
-    for program in PROGRAMS {
-        let found = path.split(':').any(|folder| Path::new(folder).join(program).exists());
-        if !found {
-            missing.push(format!("`{program}`"));
-        }
-    }
+    let absent = PROGRAMS.iter().filter(|program| !on_path(program));
+    missing.extend(absent.map(|program| format!("`{program}`")));
     missing
 }
 
+fn on_path(program: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':').any(|folder| Path::new(folder).join(program).exists())
+}
+
 /// A process that does nothing but own a network namespace.
-fn start_namespace(dir: &Path) -> Result<Child> {
+pub(crate) fn start_namespace(dir: &Path) -> Result<Child> {
     let ready = dir.join("namespace");
     let child = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--", "unshare", "--net", "sh", "-c"])
@@ -286,7 +321,7 @@ fn start_namespace(dir: &Path) -> Result<Child> {
 }
 
 /// Removes labs whose process is gone.
-fn remove_leftovers() {
+pub(crate) fn remove_leftovers() {
     let Ok(entries) = fs::read_dir(ROOT) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -299,7 +334,7 @@ fn remove_leftovers() {
 }
 
 /// Ends what still runs for a lab, takes its mounts away and deletes its folder.
-fn remove(dir: &Path) {
+pub(crate) fn remove(dir: &Path) {
     if let Err(error) = process::kill_all_of(dir) {
         eprintln!("lab `{}`: {error:#}", dir.display());
     }

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stderr, reason = "a harness talks to the person who runs the tests")]
 
 mod client;
+mod cluster;
 pub mod cpu;
 pub mod docker;
 pub mod events;
@@ -18,12 +19,15 @@ mod node;
 pub mod process;
 mod ready;
 pub mod registry;
+mod rig;
 mod wait;
 
 pub use client::{Client, Output};
+pub use cluster::Cluster;
 pub use docker::Docker;
 pub use lab::Lab;
 pub use node::{Node, smr_binary};
 pub use ready::ReadySocket;
 pub use registry::Registry;
+pub use rig::Rig;
 pub use wait::wait;

@@ -22,6 +22,8 @@ pub struct Node<'lab> {
     lab: &'lab Lab,
     client: Client,
     child: Option<Child>,
+    /// Where the node that was started says that it is ready.
+    ready: Option<ReadySocket>,
 }
 
 impl Deref for Node<'_> {
@@ -78,7 +80,7 @@ impl<'lab> Node<'lab> {
         );
         fs::write(dir.join("smr.toml"), config)?;
         let client = Client::new(lab.namespace(), dir);
-        Ok(Self { lab, client, child: None })
+        Ok(Self { lab, client, child: None, ready: None })
     }
 
     /// Starts the node (again) and waits until it is ready.
@@ -86,19 +88,31 @@ impl<'lab> Node<'lab> {
         if self.child.is_some() {
             self.stop()?;
         }
-        let ready = ReadySocket::bind(&self.dir().join("ready"))?;
-        let log = self.log_path();
-        let out = fs::File::options().create(true).append(true).open(&log)?;
-        let mut child = self
-            .program("smr")
+        self.spawn()?;
+        self.wait_ready()
+    }
+
+    /// Starts the node without waiting for anything.
+    pub fn spawn(&mut self) -> Result<()> {
+        self.ready = Some(ReadySocket::bind(&self.dir().join("ready"))?);
+        let out = fs::File::options().create(true).append(true).open(self.log_path())?;
+        let mut command = self.program("smr");
+        command
             .args(["start", "--config"])
             .arg(self.dir().join("smr.toml"))
-            .env("NOTIFY_SOCKET", ready.path())
+            .env("NOTIFY_SOCKET", self.dir().join("ready"))
             .stdout(out.try_clone()?)
-            .stderr(out)
-            .spawn()
-            .context("cannot run smr")?;
-        let outcome = ready.wait(&mut child, &log, NODE_START, || {
+            .stderr(out);
+        self.child = Some(command.spawn().context("cannot run smr")?);
+        Ok(())
+    }
+
+    /// Waits until the node that was started says that it is ready.
+    pub fn wait_ready(&mut self) -> Result<()> {
+        let (Some(ready), Some(mut child)) = (self.ready.take(), self.child.take()) else {
+            bail!("the node was not started");
+        };
+        let outcome = ready.wait(&mut child, &self.log_path(), NODE_START, || {
             self.smrctl(&["ps"]).is_ok_and(|output| output.code == 0)
         });
         self.child = Some(child);

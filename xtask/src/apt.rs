@@ -23,6 +23,7 @@ pub(crate) const ENGINE: &[Tool] = &[
 pub(crate) const TESTS: &[Tool] = &[
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
+    ("nft", "nftables"),
     ("curl", "curl"),
     ("umount", "mount"),
     ("docker-registry", "docker-registry"),
