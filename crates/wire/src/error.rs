@@ -29,12 +29,18 @@ pub enum Code {
     Invalid,
     /// The node failed to do it; its log says more. 500.
     Internal,
-    /// No quorum, or the store does not take writes. 503.
+    /// The store does not take writes. 503.
     Unavailable,
+    /// Too few nodes answer to agree on a change or a fresh read; nothing was changed. 503.
+    NoQuorum,
+    /// No node leads just now; nothing was changed. 503.
+    NoLeader,
     /// The container engine does not answer. 503.
     EngineUnavailable,
     /// It took longer than the node allows. 504.
     Timeout,
+    /// The change may or may not have happened: nobody said so in time. 504.
+    OutcomeUnknown,
 }
 
 impl Code {
@@ -51,8 +57,8 @@ impl Code {
             Self::TooLarge => 413,
             Self::Invalid => 422,
             Self::Internal => 500,
-            Self::Unavailable | Self::EngineUnavailable => 503,
-            Self::Timeout => 504,
+            Self::Unavailable | Self::NoQuorum | Self::NoLeader | Self::EngineUnavailable => 503,
+            Self::Timeout | Self::OutcomeUnknown => 504,
         }
     }
 }

@@ -31,8 +31,21 @@ pub struct Object {
 pub struct ObjectList {
     /// Revision of the keyspace the list is of; watch from `revision + 1`.
     pub revision: u64,
+    /// Whether it was answered from the node's own copy, which may be behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
     /// The objects, in key order.
     pub items: Vec<Object>,
+}
+
+/// How every read may be answered, beside the parameters it has of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ReadQuery {
+    /// Answer from the node's own copy, which may be behind, without asking the other nodes. It is
+    /// the only way to read without quorum.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
 }
 
 /// Which objects to list.

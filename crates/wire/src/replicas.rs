@@ -22,6 +22,9 @@ pub struct ReplicaQuery {
 pub struct ReplicaList {
     /// Revision of the keyspace the list is of.
     pub revision: u64,
+    /// Whether it was answered from the node's own copy, which may be behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
     /// Statuses in natural order.
     pub items: Vec<ReplicaStatus>,
 }
@@ -82,6 +85,12 @@ pub struct Image {
 /// Images of replicas.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageList {
+    /// Revision of the keyspace the list is of.
+    #[serde(default)]
+    pub revision: u64,
+    /// Whether it was answered from the node's own copy, which may be behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
     /// One entry per replica.
     pub items: Vec<Image>,
 }

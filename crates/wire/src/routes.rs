@@ -1,5 +1,6 @@
 //! The paths of the control API. `{kind}/{group}/{name}` are those of an object; an object under
-//! another prefix than the default one is named by the query parameter `prefix`.
+//! another prefix than the default one is named by the query parameter `prefix`. Every `GET` of
+//! stored things takes `stale=true` ([`crate::ReadQuery`]).
 
 /// `POST`: apply YAML or JSON documents ([`crate::ApplyQuery`] → [`crate::ApplyResponse`]).
 pub const APPLY: &str = "/api/v1/apply";
@@ -29,8 +30,48 @@ pub const EVENTS: &str = "/api/v1/events";
 pub const WATCH: &str = "/api/v1/watch";
 /// `GET`: nodes ([`crate::NodeList`]).
 pub const NODES: &str = "/api/v1/nodes";
+/// A node by id or name. `GET` ([`crate::NodeView`]), `PATCH` ([`crate::NodePatch`] →
+/// [`crate::NodeView`]), `DELETE` ([`crate::NodeRemoveQuery`]).
+pub const NODE: &str = "/api/v1/nodes/{node}";
+/// `GET`: who is in the cluster and who leads ([`crate::ClusterStatus`]).
+pub const CLUSTER: &str = "/api/v1/cluster";
+/// `POST`: become a member, as an administrator or with a join token ([`crate::JoinRequest`] →
+/// [`crate::JoinResponse`]).
+pub const CLUSTER_JOIN: &str = "/api/v1/cluster/join";
+/// `POST`: hand the lead to another voter ([`crate::TransferRequest`] →
+/// [`crate::ClusterStatus`]).
+pub const CLUSTER_TRANSFER: &str = "/api/v1/cluster/transfer";
+/// `GET` and `PATCH` the settings of the cluster ([`crate::ClusterSettingsPatch`] →
+/// [`crate::ClusterSettings`]).
+pub const CLUSTER_SETTINGS: &str = "/api/v1/cluster/settings";
+/// The cluster's authorities. `GET` ([`crate::AuthoritiesInfo`]), `POST`: a step of their
+/// replacement ([`crate::RotateRequest`] → [`crate::AuthoritiesInfo`]).
+pub const CLUSTER_AUTHORITIES: &str = "/api/v1/cluster/authorities";
+/// Join tokens. `GET` ([`crate::TokenList`]), `POST` ([`crate::TokenCreate`] →
+/// [`crate::TokenCreated`]).
+pub const TOKENS: &str = "/api/v1/tokens";
+/// `DELETE`: a join token by id; it lets nobody in any more ([`crate::TokenInfo`]).
+pub const TOKEN: &str = "/api/v1/tokens/{id}";
+/// `GET`: issued certificates ([`crate::CertificateList`]). `POST` by a node: sign its key anew
+/// ([`crate::CertificateRequest`] → [`crate::CertificateAnswer`]).
+pub const CERTIFICATES: &str = "/api/v1/certificates";
+/// `POST`: refuse a certificate, by serial, or all of a node or user, by name
+/// ([`crate::RevokeRequest`] → [`crate::RevokeResponse`]).
+pub const CERTIFICATE_REVOKE: &str = "/api/v1/certificates/{serial}/revoke";
 /// `GET`: images used by replicas ([`crate::ImageList`]).
 pub const IMAGES: &str = "/api/v1/images";
+/// `GET`: how a change reaches the replicas of an object, and its former definitions
+/// ([`crate::RolloutView`]).
+pub const ROLLOUT: &str = "/api/v1/rollouts/{group}/{name}";
+/// `POST`: `pause`, `resume`, `promote` or `undo` ([`crate::RolloutAction`], [`crate::RolloutQuery`]
+/// → [`crate::RolloutResponse`]).
+pub const ROLLOUT_ACTION: &str = "/api/v1/rollouts/{group}/{name}/{action}";
+/// `GET`: why replicas are where they are ([`crate::PlacementExplanation`]); the name is that of a
+/// `containers` object or of one replica.
+pub const EXPLAIN: &str = "/api/v1/explain/{group}/{name}";
+/// `POST`: where the documents in the body would go, without applying them
+/// ([`crate::ApplyQuery`] → [`crate::PlacementPlan`]).
+pub const PLAN: &str = "/api/v1/plan";
 /// `GET`: whether the node and its parts work ([`crate::Health`]).
 pub const HEALTH: &str = "/api/v1/health";
 /// `GET`: versions ([`crate::Version`]).
