@@ -2,7 +2,7 @@
 
 use smr_model::NodeStatus;
 use smr_state::{Op, RangeQuery, Revision, Txn};
-use smr_wire::NodeList;
+use smr_wire::{NodeList, NodeView};
 
 use crate::{Control, Error, keyspace};
 
@@ -15,9 +15,9 @@ impl Control {
         for kv in found.kvs {
             let node: NodeStatus = serde_json::from_slice(&kv.value)
                 .map_err(|source| Error::Damaged { key: kv.key, source })?;
-            items.push(node);
+            items.push(NodeView::new(node));
         }
-        items.sort_by_key(|node| node.id);
+        items.sort_by_key(|node| node.status.id);
         Ok(NodeList { items })
     }
 

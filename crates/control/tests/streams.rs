@@ -175,7 +175,7 @@ async fn nodes_are_written_only_when_they_changed() {
     assert_eq!(it.put_node(&node).await.unwrap(), first);
     node.engine_ready = true;
     assert!(it.put_node(&node).await.unwrap() > first);
-    assert_eq!(it.nodes().await.unwrap().items, [node]);
+    assert_eq!(it.nodes().await.unwrap().items, [smr_wire::NodeView::new(node)]);
 }
 
 #[tokio::test]

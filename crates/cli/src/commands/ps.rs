@@ -147,7 +147,7 @@ pub(crate) async fn nodes(settings: &Settings, output: Output) -> Outcome {
         Output::Yaml => printer.yaml(&list)?,
         Output::Name => {
             for node in &list {
-                printer.line(&node.name)?;
+                printer.line(&node.status.name)?;
             }
         }
     }

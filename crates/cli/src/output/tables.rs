@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use smr_model::{NodeStatus, ObjectKey, ReplicaState, ReplicaStatus, natural_cmp};
-use smr_wire::Image;
+use smr_model::{ObjectKey, ReplicaState, ReplicaStatus, natural_cmp};
+use smr_wire::{Image, NodeView};
 
 use super::{Paint, Table, age};
 
@@ -95,13 +95,13 @@ pub(crate) fn object_table<'a>(keys: impl IntoIterator<Item = &'a ObjectKey>) ->
 }
 
 /// `nodes`.
-pub(crate) fn node_table(nodes: &[NodeStatus], wide: bool, now: Timestamp) -> Table {
+pub(crate) fn node_table(nodes: &[NodeView], wide: bool, now: Timestamp) -> Table {
     let mut header = vec!["NODE", "ADDRESSES", "VERSION", "ENGINE", "ENGINE STATE", "UP"];
     if wide {
         header.extend(["ID", "OS", "KERNEL", "ARCH", "CPUS", "MEMORY", "LABELS"]);
     }
     let mut table = Table::new(header);
-    for node in nodes {
+    for node in nodes.iter().map(|view| &view.status) {
         let (state, paint) = if node.engine_ready {
             ("ready".to_owned(), Paint::Good)
         } else if node.engine_message.is_empty() {
