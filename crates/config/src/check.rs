@@ -50,6 +50,11 @@ pub(crate) fn value(
         }
         Kind::Socket => socket(written),
         Kind::Addresses { empty } => addresses(written, empty),
+        Kind::Peer => {
+            let text = written.text("a name or address with a port")?;
+            peer(text, example).map(Value::Text).map_err(whole)
+        }
+        Kind::Urls => list(written, "a list of addresses", url).map(Value::Texts),
         Kind::Domains => list(written, "a list of DNS names", domain).map(Value::Texts),
         Kind::Ips => list(written, "a list of IP addresses", ip).map(Value::Texts),
         Kind::Labels => {
@@ -213,6 +218,65 @@ fn addresses(written: Written<'_>, empty: bool) -> Result<Value, Faults> {
     Ok(Value::Addresses(addresses))
 }
 
+/// `host:port` of one machine, as it is dialled.
+fn peer(text: &str, example: &str) -> Result<String, String> {
+    match host_and_port(text) {
+        Some((host, Some(port))) => Ok(joined(&host, port)),
+        Some((_, None)) => Err(format!("{} has no port; write e.g. {example}", quote(text))),
+        None => {
+            Err(format!("{} is not the address of one machine; write e.g. {example}", quote(text)))
+        }
+    }
+}
+
+/// `https://host:port`, without a path.
+fn url(text: &str) -> Result<String, String> {
+    const PORT: u16 = 1443;
+    let example = "\"https://node-1.example.com:1443\"";
+    let Some(rest) = text.strip_prefix("https://") else {
+        let more = if text.starts_with("http://") { " (the API speaks TLS only)" } else { "" };
+        return Err(format!("{} is not an https address{more}; write e.g. {example}", quote(text)));
+    };
+    match host_and_port(rest.strip_suffix('/').unwrap_or(rest)) {
+        Some((host, port)) => Ok(format!("https://{}", joined(&host, port.unwrap_or(PORT)))),
+        None => Err(format!("{} names no host; write e.g. {example}", quote(text))),
+    }
+}
+
+/// The host, in lower case and without brackets, and the port.
+pub(crate) fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return is_machine(ip).then(|| (ip.to_string(), None));
+    }
+    if let Some(ip) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let ip = IpAddr::V6(ip.parse().ok()?);
+        return is_machine(ip).then(|| (ip.to_string(), None));
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        let fits = is_machine(address.ip()) && address.port() != 0;
+        return fits.then(|| (address.ip().to_string(), Some(address.port())));
+    }
+    let (name, port) = match text.split_once(':') {
+        Some((name, port)) => (name, Some(port.parse().ok().filter(|port| *port != 0)?)),
+        None => (text, None),
+    };
+    // What ends in a number was meant to be an address.
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    if name.contains('*') || name.rsplit('.').next().is_none_or(is_number) {
+        return None;
+    }
+    Some((domain(name).ok()?, port))
+}
+
+/// Host and port in one text; IPv6 addresses in brackets.
+pub(crate) fn joined(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn is_machine(ip: IpAddr) -> bool {
+    !ip.is_unspecified() && !ip.is_multicast()
+}
+
 fn domain(text: &str) -> Result<String, String> {
     let bare = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();
     let is_ip = text.parse::<IpAddr>().is_ok();
@@ -225,7 +289,7 @@ fn domain(text: &str) -> Result<String, String> {
 
 fn ip(text: &str) -> Result<String, String> {
     match text.parse::<IpAddr>() {
-        Ok(ip) if ip.is_unspecified() || ip.is_multicast() => Err(format!(
+        Ok(ip) if !is_machine(ip) => Err(format!(
             "{} is not the address of one machine; write e.g. \"192.0.2.10\"",
             quote(text)
         )),

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{ConfigErrors, Problem, parse, setting::Settings};
+use crate::{
+    ConfigErrors, Problem, cross, parse,
+    setting::{Origin, Settings},
+};
 
 /// Where the file is unless said otherwise.
 pub const DEFAULT_PATH: &str = "/etc/smr/smr.toml";
@@ -44,6 +47,8 @@ pub struct Config {
     pub node: Node,
     /// `[api]`
     pub api: Api,
+    /// `[cluster]`
+    pub cluster: Cluster,
     /// `[telemetry]`
     pub telemetry: Telemetry,
     /// `[data]`
@@ -66,6 +71,8 @@ pub struct Config {
 pub struct Node {
     /// Name in the cluster, a DNS label.
     pub name: String,
+    /// Whether the name was set. A node that joins without one is named by the cluster.
+    pub is_named: bool,
     /// Number in the cluster; chosen when the node is made unless set.
     pub id: Option<u64>,
     /// DNS names it is reached at, in its certificate.
@@ -98,6 +105,62 @@ pub struct Api {
     pub request_timeout: Duration,
     /// How long requests in progress may go on when the node stops.
     pub drain_timeout: Duration,
+}
+
+/// `[cluster]`: the other nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Addresses other nodes are answered at; none: this node stays alone.
+    pub listen: Vec<SocketAddr>,
+    /// Where other nodes reach this one, `host:port`; empty if it listens nowhere. Port 0 stands
+    /// for the port that is bound, see [`Cluster::address_with`].
+    pub address: String,
+    /// Control APIs of members of the cluster to join, `https://host:port`.
+    pub join: Vec<String>,
+    /// File with a join token.
+    pub token_file: Option<PathBuf>,
+    /// What the node asks to be when it joins.
+    pub role: NodeRole,
+    /// Time between two signs of life of the leader.
+    pub heartbeat: Duration,
+    /// Least silence of the leader before an election; the most is twice that.
+    pub election_timeout: Duration,
+    /// Silence after which a node is down.
+    pub down_after: Duration,
+}
+
+impl Cluster {
+    /// [`Cluster::address`] with `bound` in the place of port 0.
+    pub fn address_with(&self, bound: u16) -> String {
+        match self.address.rsplit_once(':') {
+            Some((host, "0")) => format!("{host}:{bound}"),
+            _ => self.address.clone(),
+        }
+    }
+
+    /// Whether a new node is to become a member of a cluster that is there.
+    pub fn joins(&self) -> bool {
+        !self.join.is_empty() || self.token_file.is_some()
+    }
+}
+
+/// `cluster.role`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeRole {
+    /// It may be given a vote.
+    Voter,
+    /// It never votes.
+    Worker,
+}
+
+impl NodeRole {
+    /// The word, as in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Voter => "voter",
+            Self::Worker => "worker",
+        }
+    }
 }
 
 /// `[telemetry]`: metrics, health, logs.
@@ -266,6 +329,7 @@ impl Config {
         Self {
             node: Node {
                 name: s.text("node.name").to_owned(),
+                is_named: s.get("node.name").is_some_and(|name| name.origin != Origin::Default),
                 id: s.integer("node.id").map(i64::unsigned_abs),
                 domains: s.texts("node.domains").to_vec(),
                 ips: s.texts("node.ips").iter().filter_map(|ip| ip.parse().ok()).collect(),
@@ -280,6 +344,19 @@ impl Config {
                 body_limit: s.size("api.body_limit"),
                 request_timeout: s.duration("api.request_timeout"),
                 drain_timeout: s.duration("api.drain_timeout"),
+            },
+            cluster: Cluster {
+                listen: s.addresses("cluster.listen").to_vec(),
+                address: cross::peer_address(s).unwrap_or_default(),
+                join: s.texts("cluster.join").to_vec(),
+                token_file: s.optional_text("cluster.token_file").map(PathBuf::from),
+                role: match s.text("cluster.role") {
+                    "worker" => NodeRole::Worker,
+                    _ => NodeRole::Voter,
+                },
+                heartbeat: s.duration("cluster.heartbeat"),
+                election_timeout: s.duration("cluster.election_timeout"),
+                down_after: s.duration("cluster.down_after"),
             },
             telemetry: Telemetry {
                 listen: s.addresses("telemetry.listen").to_vec(),

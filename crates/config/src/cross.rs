@@ -1,9 +1,10 @@
 //! What must hold between keys.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::{
     Problem,
+    check::{host_and_port, joined},
     setting::{Origin, Settings},
     units::format_duration,
 };
@@ -13,11 +14,14 @@ pub(crate) fn check(settings: &Settings, problems: &mut Vec<Problem>) {
     collisions(settings, problems);
     remote_telemetry(settings, problems);
     lifetimes(settings, problems);
+    reachable(settings, problems);
+    worker(settings, problems);
+    timing(settings, problems);
 }
 
 fn collisions(settings: &Settings, problems: &mut Vec<Problem>) {
     let mut taken: Vec<(String, SocketAddr)> = Vec::new();
-    for key in ["api.listen", "telemetry.listen"] {
+    for key in ["api.listen", "cluster.listen", "telemetry.listen"] {
         for (index, address) in settings.addresses(key).iter().enumerate() {
             let name = format!("{key}[{index}]");
             if let Some((other_name, other)) = taken.iter().find(|(_, a)| overlap(*a, *address)) {
@@ -31,7 +35,19 @@ fn collisions(settings: &Settings, problems: &mut Vec<Problem>) {
                 let message = format!(
                     "\"{address}\" collides with {other_name} \"{other}\"{why}; use another port"
                 );
-                problems.push(origin(settings, key).problem(name.clone(), message));
+                // Point at a key that was written, if one was.
+                let other_key = other_name.split('[').next().unwrap_or_default();
+                let (at, named) = match origin(settings, key) {
+                    Origin::Default => (origin(settings, other_key), other_key.to_owned()),
+                    written => (written, name.clone()),
+                };
+                let message = match named == name {
+                    true => message,
+                    false => format!(
+                        "\"{other}\" collides with {name} \"{address}\"{why}; use another port"
+                    ),
+                };
+                problems.push(at.problem(named, message));
             }
             taken.push((name, *address));
         }
@@ -79,6 +95,104 @@ fn lifetimes(settings: &Settings, problems: &mut Vec<Problem>) {
                 "{key} (\"{}\") must not be longer than certificates.authority (\"{}\")",
                 format_duration(life),
                 format_duration(authority)
+            );
+            problems.push(origin(settings, blamed).problem(blamed.to_owned(), message));
+        }
+    }
+}
+
+/// Where other nodes reach this one, `host:port`; none if it listens nowhere.
+pub(crate) fn peer_address(settings: &Settings) -> Option<String> {
+    let listen = settings.addresses("cluster.listen");
+    let first = listen.first()?;
+    if let Some(address) = settings.optional_text("cluster.address") {
+        return Some(address.to_owned());
+    }
+    let domain = settings.texts("node.domains").iter().find(|domain| !domain.starts_with("*."));
+    let ips = settings.texts("node.ips").iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
+    let host = domain
+        .cloned()
+        .or_else(|| ips.filter(|ip| !ip.is_loopback()).map(|ip| ip.to_string()).next())
+        .unwrap_or_else(|| {
+            let dialled = match first.ip() {
+                IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+                ip => ip,
+            };
+            dialled.to_string()
+        });
+    Some(joined(&host, first.port()))
+}
+
+/// A node that joins others on other machines must be reachable from there.
+fn reachable(settings: &Settings, problems: &mut Vec<Problem>) {
+    let join = settings.texts("cluster.join");
+    let remote = join.iter().find(|url| !is_here(url.trim_start_matches("https://")));
+    let Some(remote) = remote else { return };
+    let listen = settings.addresses("cluster.listen");
+    let blamed = |key: &'static str| match origin(settings, key) {
+        Origin::Default => "cluster.join",
+        _ => key,
+    };
+    let mut fault = |key: &str, message: String| {
+        problems.push(origin(settings, key).problem(key.to_owned(), message));
+    };
+    if listen.iter().all(|address| address.ip().is_loopback()) {
+        let what = if listen.is_empty() { "nowhere" } else { "on this machine only" };
+        fault(
+            blamed("cluster.listen"),
+            format!(
+                "to join \"{remote}\" the node must be reachable for other nodes, but it listens \
+                 {what}; set cluster.listen, e.g. [\"[::]:9212\"]"
+            ),
+        );
+    } else if let Some(address) = peer_address(settings).filter(|address| is_here(address)) {
+        fault(
+            blamed("cluster.address"),
+            format!(
+                "other nodes cannot reach this one at \"{address}\", to join \"{remote}\"; set \
+                 cluster.address, or node.domains or node.ips"
+            ),
+        );
+    }
+}
+
+/// Whether `host:port` is this machine wherever it is dialled from.
+fn is_here(address: &str) -> bool {
+    // Port 0 is that of a listener whose port is not chosen yet.
+    let address = address.strip_suffix(":0").unwrap_or(address);
+    host_and_port(address).is_some_and(|(host, _)| {
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
+fn worker(settings: &Settings, problems: &mut Vec<Problem>) {
+    let joins = !settings.texts("cluster.join").is_empty()
+        || settings.optional_text("cluster.token_file").is_some();
+    if settings.text("cluster.role") == "worker" && !joins {
+        let message = "\"worker\" is for nodes that join a cluster, the first node votes; set \
+                       cluster.join or cluster.token_file";
+        problems.push(
+            origin(settings, "cluster.role").problem("cluster.role".to_owned(), message.to_owned()),
+        );
+    }
+}
+
+fn timing(settings: &Settings, problems: &mut Vec<Problem>) {
+    for (long, factor, short) in [
+        ("cluster.election_timeout", 3, "cluster.heartbeat"),
+        ("cluster.down_after", 2, "cluster.election_timeout"),
+    ] {
+        let (length, least) = (settings.duration(long), settings.duration(short) * factor);
+        if length < least {
+            let blamed = match origin(settings, long) {
+                Origin::Default => short,
+                _ => long,
+            };
+            let message = format!(
+                "{long} (\"{}\") must be at least {factor} times {short}: \"{}\" or more",
+                format_duration(length),
+                format_duration(least)
             );
             problems.push(origin(settings, blamed).problem(blamed.to_owned(), message));
         }

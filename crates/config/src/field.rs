@@ -48,6 +48,10 @@ pub(crate) enum Kind {
     Addresses {
         empty: bool,
     },
+    /// `host:port` of one machine.
+    Peer,
+    /// `https://host:port`.
+    Urls,
     Domains,
     Ips,
     /// Names with text values.
@@ -81,6 +85,10 @@ pub(crate) struct Section {
     pub(crate) doc: &'static str,
 }
 
+const fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
 const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
@@ -103,6 +111,10 @@ pub(crate) const SECTIONS: &[Section] = &[
         key: "api",
         doc: "The control API: TLS 1.3, a client certificate of the cluster is required.",
     },
+    Section {
+        key: "cluster",
+        doc: "The other nodes: where this one is reached by them, and which cluster it joins.",
+    },
     Section { key: "telemetry", doc: "Metrics, health and logs." },
     Section { key: "data", doc: "What the node keeps on disk." },
     Section { key: "docker", doc: "The container engine." },
@@ -121,7 +133,8 @@ pub(crate) const FIELDS: &[Field] = &[
         key: "node.name",
         kind: Kind::Label,
         default: Default::Hostname,
-        doc: "Name of the node in the cluster and in its certificate.",
+        doc: "Name of the node in the cluster and in its certificate. A node that joins a cluster \
+              without a name set here is named `node-` and its number.",
         example: "\"node-1\"",
     },
     Field {
@@ -197,6 +210,74 @@ pub(crate) const FIELDS: &[Field] = &[
         default: Default::Is("\"10s\""),
         doc: "How long requests in progress may go on when the node is told to stop.",
         example: "\"10s\"",
+    },
+    Field {
+        key: "cluster.listen",
+        kind: Kind::Addresses { empty: true },
+        default: Default::Is("[\"127.0.0.1:9212\", \"[::1]:9212\"]"),
+        doc: "Addresses that other nodes are answered at: TLS 1.3, a node certificate of the \
+              cluster is required. The default is reachable from this machine only; empty: this \
+              node stays alone. Port 0 takes a free port.",
+        example: "[\"[::]:9212\"]",
+    },
+    Field {
+        key: "cluster.address",
+        kind: Kind::Peer,
+        default: Default::Unset,
+        doc: "Where other nodes reach this one. Unless it is set: the first of `node.domains`, \
+              else of `node.ips` that is not loopback, else of `cluster.listen`, with the port of \
+              `cluster.listen`.",
+        example: "\"node-1.example.com:9212\"",
+    },
+    Field {
+        key: "cluster.join",
+        kind: Kind::Urls,
+        default: Default::Is("[]"),
+        doc: "Control APIs of members of the cluster to join, tried in this order, port 1443 \
+              unless given. A node that is a member already does not join again. Without it, and \
+              without `token_file`, a new node begins a cluster of its own.",
+        example: "[\"https://node-1.example.com:1443\"]",
+    },
+    Field {
+        key: "cluster.token_file",
+        kind: Kind::Path,
+        default: Default::Unset,
+        doc: "File that holds a join token (`smrctl node token create`). A token names the \
+              members' addresses, so that `join` may stay empty. Not needed once the node is a \
+              member.",
+        example: "\"/etc/smr/join-token\"",
+    },
+    Field {
+        key: "cluster.role",
+        kind: Kind::Choice(&["voter", "worker"]),
+        default: Default::Is("\"voter\""),
+        doc: "What the node asks to be when it joins: a voter may be given a vote, a worker never \
+              is. A join token may say otherwise.",
+        example: "\"worker\"",
+    },
+    Field {
+        key: "cluster.heartbeat",
+        kind: Kind::Duration { min: millis(20), max: seconds(10) },
+        default: Default::Is("\"250ms\""),
+        doc: "How often the leader tells the others that it is there. The same on every node.",
+        example: "\"250ms\"",
+    },
+    Field {
+        key: "cluster.election_timeout",
+        kind: Kind::Duration { min: millis(100), max: seconds(120) },
+        default: Default::Is("\"1s\""),
+        doc: "Silence of the leader after which another one is elected; each node waits a random \
+              time between this and twice this. At least three heartbeats.",
+        example: "\"1s\"",
+    },
+    Field {
+        key: "cluster.down_after",
+        kind: Kind::Duration { min: seconds(1), max: seconds(600) },
+        default: Default::Is("\"5s\""),
+        doc: "Silence of a node after which it is down, if a second node cannot reach it either: \
+              what ran there is started elsewhere. The leader's value counts, unless the settings \
+              of the cluster have one. At least twice `election_timeout`.",
+        example: "\"5s\"",
     },
     Field {
         key: "telemetry.listen",

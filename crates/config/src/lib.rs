@@ -18,8 +18,8 @@ mod units;
 mod value;
 
 pub use config::{
-    Api, Bootstrap, Certificates, Config, Contexts, DEFAULT_PATH, Data, Docker, Host, LogFormat,
-    LogLevel, Node, Override, Reserved, Store, Telemetry,
+    Api, Bootstrap, Certificates, Cluster, Config, Contexts, DEFAULT_PATH, Data, Docker, Host,
+    LogFormat, LogLevel, Node, NodeRole, Override, Reserved, Store, Telemetry,
 };
 pub use error::{ConfigErrors, Problem};
 pub use reference::reference_markdown;

@@ -186,7 +186,7 @@ fn as_toml(kind: Kind, text: &str) -> String {
     let trimmed = text.trim();
     match kind {
         Kind::Integer { .. } | Kind::Number { .. } | Kind::Bool => trimmed.to_owned(),
-        Kind::Addresses { .. } | Kind::Domains | Kind::Ips => {
+        Kind::Addresses { .. } | Kind::Domains | Kind::Ips | Kind::Urls => {
             // `["a"]` is TOML, `[::1]:80` an address.
             let inside = trimmed.strip_prefix('[').map(str::trim_start);
             if inside.is_some_and(|inside| inside.starts_with(['"', '\'', ']'])) {
@@ -216,6 +216,7 @@ fn as_toml(kind: Kind, text: &str) -> String {
         | Kind::Duration { .. }
         | Kind::Size { .. }
         | Kind::Path
+        | Kind::Peer
         | Kind::Socket => quote(text),
     }
 }

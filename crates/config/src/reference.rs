@@ -76,6 +76,8 @@ pub(crate) fn type_of(kind: Kind) -> String {
         Kind::Addresses { empty: false } => {
             "list of IP addresses with a port, at least one".to_owned()
         }
+        Kind::Peer => "DNS name or IP address, with a port".to_owned(),
+        Kind::Urls => "list of `https://` addresses".to_owned(),
         Kind::Domains => "list of DNS names, `*.` allowed in front".to_owned(),
         Kind::Ips => "list of IP addresses".to_owned(),
         Kind::Labels => "table of names with text".to_owned(),

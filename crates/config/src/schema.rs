@@ -59,6 +59,10 @@ fn property(field: &Field) -> Value {
         Kind::Size { .. } => json!({"type": "string", "pattern": "^[0-9]+([KMGT]iB|[kMGT]?B)$"}),
         Kind::Path => json!({"type": "string", "pattern": "^/"}),
         Kind::Socket => json!({"type": "string", "pattern": "^unix:///"}),
+        Kind::Peer => json!({"type": "string", "pattern": "^.+:[0-9]+$"}),
+        Kind::Urls => {
+            json!({"type": "array", "items": {"type": "string", "pattern": "^https://"}})
+        }
         Kind::Addresses { empty: true } | Kind::Domains | Kind::Ips => texts(),
         Kind::Addresses { empty: false } => {
             json!({"type": "array", "items": {"type": "string"}, "minItems": 1})

@@ -29,7 +29,7 @@ fn every_mistake_has_its_message() {
         ("[data]\nquota = 3", "smr.toml:2:1: data.quota: unknown key; [data] knows dir"),
         (
             "overlay = 1",
-            "smr.toml:1:1: overlay: unknown key; the file knows api, bootstrap, certificates, contexts, data, docker, node, store, telemetry",
+            "smr.toml:1:1: overlay: unknown key; the file knows api, bootstrap, certificates, cluster, contexts, data, docker, node, store, telemetry",
         ),
         (
             "[api]\nlisten = \"127.0.0.1:1443\"",
@@ -135,6 +135,49 @@ fn every_mistake_has_its_message() {
             "[certificates]\nauthority = \"30d\"",
             "smr.toml:2:13: certificates.authority: certificates.node (\"90d\") must not be longer than certificates.authority (\"30d\")\n\
              smr.toml:2:13: certificates.authority: certificates.user (\"365d\") must not be longer than certificates.authority (\"30d\")",
+        ),
+        (
+            "[cluster]\nlisten = [\"0.0.0.0:1443\"]",
+            "smr.toml:2:10: cluster.listen[0]: \"0.0.0.0:1443\" collides with api.listen[0] \"127.0.0.1:1443\" (0.0.0.0 is every IPv4 address); use another port",
+        ),
+        (
+            "[api]\nlisten = [\"[::1]:9212\"]",
+            "smr.toml:2:10: api.listen: \"[::1]:9212\" collides with cluster.listen[1] \"[::1]:9212\"; use another port",
+        ),
+        (
+            "[cluster]\njoin = [\"http://a:1443\", \"a:1443\", \"https://\"]",
+            "smr.toml:2:9: cluster.join[0]: \"http://a:1443\" is not an https address (the API speaks TLS only); write e.g. \"https://node-1.example.com:1443\"\n\
+             smr.toml:2:26: cluster.join[1]: \"a:1443\" is not an https address; write e.g. \"https://node-1.example.com:1443\"\n\
+             smr.toml:2:36: cluster.join[2]: \"https://\" names no host; write e.g. \"https://node-1.example.com:1443\"",
+        ),
+        (
+            "[cluster]\naddress = \"node-1\"",
+            "smr.toml:2:11: cluster.address: \"node-1\" has no port; write e.g. \"node-1.example.com:9212\"",
+        ),
+        (
+            "[cluster]\naddress = \"0.0.0.0:9212\"",
+            "smr.toml:2:11: cluster.address: \"0.0.0.0:9212\" is not the address of one machine; write e.g. \"node-1.example.com:9212\"",
+        ),
+        (
+            "[cluster]\njoin = [\"https://192.0.2.1\"]",
+            "smr.toml:2:8: cluster.join: to join \"https://192.0.2.1:1443\" the node must be reachable for other nodes, but it listens on this machine only; set cluster.listen, e.g. [\"[::]:9212\"]",
+        ),
+        (
+            "[cluster]\njoin = [\"https://192.0.2.1\"]\nlisten = [\"[::]:9212\"]",
+            "smr.toml:2:8: cluster.join: other nodes cannot reach this one at \"[::1]:9212\", to join \"https://192.0.2.1:1443\"; set cluster.address, or node.domains or node.ips",
+        ),
+        ("[cluster]\njoin = [\"https://localhost:2443\"]", "no error"),
+        (
+            "[cluster]\nrole = \"worker\"",
+            "smr.toml:2:8: cluster.role: \"worker\" is for nodes that join a cluster, the first node votes; set cluster.join or cluster.token_file",
+        ),
+        (
+            "[cluster]\nheartbeat = \"500ms\"",
+            "smr.toml:2:13: cluster.heartbeat: cluster.election_timeout (\"1s\") must be at least 3 times cluster.heartbeat: \"1500ms\" or more",
+        ),
+        (
+            "[cluster]\ndown_after = \"1s\"",
+            "smr.toml:2:14: cluster.down_after: cluster.down_after (\"1s\") must be at least 2 times cluster.election_timeout: \"2s\" or more",
         ),
         (
             "api = 3",

@@ -50,6 +50,16 @@ body_limit = "1MiB"
 request_timeout = "1m30s"
 drain_timeout = "0s"
 
+[cluster]
+listen = ["[::]:9212"]
+address = "N1.example.com:9213"
+join = ["https://n2.example.com", "https://[2001:db8::2]:2443/"]
+token_file = "/etc/smr/token"
+role = "worker"
+heartbeat = "100ms"
+election_timeout = "500ms"
+down_after = "2s"
+
 [telemetry]
 listen = ["0.0.0.0:9443"]
 allow_remote = true
@@ -85,12 +95,33 @@ dir = "/root/contexts"
     assert_eq!(config.api.request_timeout, Duration::from_secs(90));
     assert_eq!(config.data.dir.to_str(), Some("/data/\"smr\""));
     assert_eq!(config.store.keep_revisions, 2000);
+    assert_eq!(config.cluster.address, "n1.example.com:9213");
+    assert_eq!(config.cluster.join, ["https://n2.example.com:1443", "https://[2001:db8::2]:2443"]);
+    assert_eq!(config.cluster.role, smr_config::NodeRole::Worker);
+    assert!(config.node.is_named && config.cluster.joins());
     for rendered in [config.render(), config.render_defaults()] {
         let again = parse(&rendered);
         assert_eq!(again.render_defaults(), config.render_defaults());
         assert_eq!((again.node, again.api), (config.node.clone(), config.api.clone()));
+        assert_eq!(again.cluster, config.cluster);
     }
     assert_eq!(Config::defaults(&host()).render(), "");
+}
+
+#[test]
+fn the_address_for_other_nodes_is_derived() {
+    let address = |text: &str| parse(text).cluster.address;
+    assert_eq!(address(""), "127.0.0.1:9212");
+    assert!(!parse("").node.is_named);
+    assert_eq!(address("[cluster]\nlisten = [\"[::]:9000\"]"), "[::1]:9000");
+    assert_eq!(address("[cluster]\nlisten = [\"192.0.2.1:9000\"]"), "192.0.2.1:9000");
+    assert_eq!(address("[cluster]\nlisten = []"), "");
+    let ips = "[node]\nips = [\"127.0.0.1\", \"2001:db8::1\"]\n";
+    assert_eq!(address(ips), "[2001:db8::1]:9212");
+    assert_eq!(address(&format!("{ips}domains = [\"*.a.b\", \"n.a.b\"]")), "n.a.b:9212");
+    let free = parse("[cluster]\nlisten = [\"[::1]:0\"]").cluster;
+    assert_eq!(free.address_with(4711), "[::1]:4711");
+    assert_eq!(parse("").cluster.address_with(4711), "127.0.0.1:9212");
 }
 
 #[test]
