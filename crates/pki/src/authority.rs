@@ -6,22 +6,32 @@ use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer,
     DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose,
-    PublicKeyData, SerialNumber,
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData, SerialNumber,
 };
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::pki_types::CertificateDer;
 use secrecy::ExposeSecret as _;
 
 use crate::{
-    Credentials, PkiError, PrivateKey, Subject, Validity,
+    Credentials, Identity, PkiError, PrivateKey, Role, Subject, TrustBundle, Validity,
     files::{ensure_private_dir, read_private, write_private, write_public},
     identity,
     key::{certificate_to_pem, certificates_from_pem},
     subject::ORGANISATION,
+    trust::sha256_hex,
 };
 
 const CERTIFICATE_FILE: &str = "ca.crt";
 const KEY_FILE: &str = "ca.key";
+
+/// A certificate that was signed for somebody else's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedCertificate {
+    /// The certificate, PEM.
+    pub pem: String,
+    /// What it says.
+    pub identity: Identity,
+}
 
 /// The authority with its key. Whoever holds it can issue every role.
 #[derive(Debug, Clone)]
@@ -77,16 +87,40 @@ impl Authority {
         };
         let key = PrivateKey::from_pem(&key, &quoted(&key_path))?;
         let origin = quoted(&certificate_path);
-        let parsed = identity::parse(&certificate, &origin)?;
+        let authority = Self::from_parts(certificate, key, &origin, &quoted(&key_path))?;
+        let not_after = authority.validity.not_after;
+        if now > not_after {
+            return Err(PkiError::Expired { origin, not_after });
+        }
+        Ok(Some(authority))
+    }
+
+    /// The authority with this certificate and key, both PEM; expired or not, see
+    /// [`Authority::validity`]. `origin` names them in errors.
+    ///
+    /// # Errors
+    /// [`PkiError::Damaged`], [`PkiError::KeyMismatch`], [`PkiError::NotAnAuthority`].
+    pub fn from_pem(certificate: &str, key: &str, origin: &str) -> Result<Self, PkiError> {
+        let certificate = certificates_from_pem(certificate.as_bytes(), origin)?.remove(0);
+        let key = PrivateKey::from_pem(key.as_bytes(), origin)?;
+        Self::from_parts(certificate, key, origin, origin)
+    }
+
+    fn from_parts(
+        certificate: CertificateDer<'static>,
+        key: PrivateKey,
+        origin: &str,
+        key_origin: &str,
+    ) -> Result<Self, PkiError> {
+        let parsed = identity::parse(&certificate, origin)?;
+        if parsed.public_key().raw != key.spki() {
+            return Err(PkiError::KeyMismatch { origin: key_origin.to_owned() });
+        }
+        if !parsed.is_ca() {
+            return Err(PkiError::NotAnAuthority { origin: origin.to_owned() });
+        }
         let validity = identity::validity(&parsed);
-        let own_key = key.with_pair(PublicKeyData::subject_public_key_info);
-        if parsed.public_key().raw != own_key {
-            return Err(PkiError::KeyMismatch { origin: quoted(&key_path) });
-        }
-        if now > validity.not_after {
-            return Err(PkiError::Expired { origin, not_after: validity.not_after });
-        }
-        Ok(Some(Self { certificate, key, validity }))
+        Ok(Self { certificate, key, validity })
     }
 
     /// Writes `ca.key` (0600) and `ca.crt` (0644) to `dir` (0700).
@@ -99,6 +133,22 @@ impl Authority {
     /// The authority's certificate, PEM.
     pub fn certificate_pem(&self) -> String {
         certificate_to_pem(&self.certificate)
+    }
+
+    /// SHA-256 of the authority's certificate (DER), lower-case hex.
+    pub fn hash(&self) -> String {
+        sha256_hex(&self.certificate)
+    }
+
+    /// The private key.
+    pub fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    /// This authority alone, as those to trust.
+    pub fn trust(&self) -> TrustBundle {
+        TrustBundle::from_der(vec![self.certificate.clone()], "the authority")
+            .expect("the constructors checked the certificate")
     }
 
     pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
@@ -120,7 +170,7 @@ impl Authority {
     ) -> Result<Credentials, PkiError> {
         let key = PrivateKey::generate()?;
         let certificate = key.with_pair(|pair| self.sign(subject, pair, lifetime, now))?;
-        Credentials::new(key, certificate, self.certificate.clone(), "a new certificate")
+        Credentials::new(key, certificate, self.trust(), "a new certificate")
     }
 
     /// Signs the public key of a request made by [`crate::SigningRequest`]. Everything else in
@@ -135,11 +185,37 @@ impl Authority {
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<String, PkiError> {
-        let request = CertificateSigningRequestParams::from_pem(request).map_err(|err| {
-            PkiError::BadRequest { name: subject.name().to_owned(), source: err.into() }
-        })?;
+        let request = read_request(request, subject)?;
         let certificate = self.sign(subject, &request.public_key, lifetime, now)?;
         Ok(certificate_to_pem(&certificate))
+    }
+
+    /// Signs the public key of a request made by [`crate::NodeKey`] for the member `subject`.
+    /// Like [`Authority::sign_request`], it takes nothing else from the request.
+    ///
+    /// # Errors
+    /// [`PkiError::NotAMember`] for a subject that is no node with an id;
+    /// [`PkiError::BadRequest`] also for kinds of keys that nodes do not make.
+    pub fn sign_node(
+        &self,
+        request: &str,
+        subject: &Subject,
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<IssuedCertificate, PkiError> {
+        if subject.node_id().is_none() {
+            return Err(PkiError::NotAMember { name: subject.name().to_owned() });
+        }
+        let request = read_request(request, subject)?;
+        if ![&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519]
+            .contains(&request.public_key.algorithm())
+        {
+            let source = "its key is not of a kind that nodes use (ECDSA P-256)".into();
+            return Err(PkiError::BadRequest { name: subject.name().to_owned(), source });
+        }
+        let certificate = self.sign(subject, &request.public_key, lifetime, now)?;
+        let identity = Identity::read(&certificate, "a new certificate")?;
+        Ok(IssuedCertificate { pem: certificate_to_pem(&certificate), identity })
     }
 
     fn for_key(key: PrivateKey, lifetime: Duration, now: Timestamp) -> Result<Self, PkiError> {
@@ -170,7 +246,10 @@ impl Authority {
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<CertificateDer<'static>, PkiError> {
-        let mut validity = Validity::starting(now, lifetime);
+        let mut validity = match subject.role() {
+            Role::Join => Validity::never_renewed(now, lifetime),
+            _ => Validity::starting(now, lifetime),
+        };
         validity.not_before = validity.not_before.max(self.validity.not_before);
         validity.not_after = validity.not_after.min(self.validity.not_after);
         let mut params = CertificateParams::default();
@@ -195,6 +274,14 @@ impl Authority {
             Ok(signed.der().clone())
         })
     }
+}
+
+fn read_request(
+    request: &str,
+    subject: &Subject,
+) -> Result<CertificateSigningRequestParams, PkiError> {
+    CertificateSigningRequestParams::from_pem(request)
+        .map_err(|err| PkiError::BadRequest { name: subject.name().to_owned(), source: err.into() })
 }
 
 fn set_validity(params: &mut CertificateParams, validity: Validity) {

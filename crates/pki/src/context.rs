@@ -163,7 +163,7 @@ mod secret_text {
 }
 
 /// `https://host[:port]`; the port is 1443 unless given.
-fn normal_url(api: &str) -> Result<String, ContextError> {
+pub(crate) fn normal_url(api: &str) -> Result<String, ContextError> {
     let bad = || ContextError::BadUrl { url: api.to_owned() };
     let rest = api.strip_prefix("https://").or_else(|| api.strip_prefix("http://")).unwrap_or(api);
     let rest = rest.strip_suffix('/').unwrap_or(rest);

@@ -1,33 +1,31 @@
-//! A key with its certificate and the authority that signed it: what one end of a connection
+//! A key with its certificate and the authorities that are trusted: what one end of a connection
 //! needs. Written as one PEM bundle, so that key and certificate never get out of step.
 
-use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::Path, time::Duration};
 
 use jiff::Timestamp;
-use rustls::{
-    CertificateError, RootCertStore,
-    pki_types::{CertificateDer, UnixTime},
-    sign::CertifiedKey,
-};
+use rustls::{CertificateError, pki_types::CertificateDer, sign::CertifiedKey};
 use secrecy::{ExposeSecret as _, SecretString};
 use x509_parser::prelude::GeneralName;
 
 use crate::{
-    Authority, Identity, PkiError, PrivateKey, Subject, Validity,
+    Authority, Identity, PkiError, PrivateKey, Subject, TrustBundle, Validity,
     authority::quoted,
     files::{read_private, write_private},
     identity,
     key::{certificate_to_pem, certificates_from_pem},
+    subject::NODE_URI,
     tls,
+    verify::{client_verifier, unix_time},
 };
 
-/// Key, certificate and authority. The key belongs to the certificate; whether the certificate is
-/// in its validity and from that authority is what [`Credentials::check`] says.
+/// Key, certificate and trusted authorities. The key belongs to the certificate; whether the
+/// certificate is in its validity and from one of them is what [`Credentials::check`] says.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     key: PrivateKey,
     certificate: CertificateDer<'static>,
-    authority: CertificateDer<'static>,
+    authorities: TrustBundle,
     identity: Identity,
     validity: Validity,
 }
@@ -45,17 +43,17 @@ impl Credentials {
     pub(crate) fn new(
         key: PrivateKey,
         certificate: CertificateDer<'static>,
-        authority: CertificateDer<'static>,
+        authorities: TrustBundle,
         origin: &str,
     ) -> Result<Self, PkiError> {
         let identity = Identity::read(&certificate, origin)?;
         let validity = identity::validity(&identity::parse(&certificate, origin)?);
-        let credentials = Self { key, certificate, authority, identity, validity };
+        let credentials = Self { key, certificate, authorities, identity, validity };
         credentials.certified_key(origin)?;
         Ok(credentials)
     }
 
-    /// Reads a bundle: private key, certificate, authority, all PEM. `origin` names it in errors,
+    /// Reads a bundle: private key, certificate, one or more authorities, all PEM. `origin` names it in errors,
     /// such as ``context `prod` ``.
     ///
     /// # Errors
@@ -63,25 +61,26 @@ impl Credentials {
     pub fn from_bundle(bundle: &str, origin: &str) -> Result<Self, PkiError> {
         let key = PrivateKey::from_pem(bundle.as_bytes(), origin)?;
         let mut certificates = certificates_from_pem(bundle.as_bytes(), origin)?;
-        let (Some(authority), 1) = (certificates.pop(), certificates.len()) else {
+        if certificates.len() < 2 {
             return Err(PkiError::Damaged {
                 origin: origin.to_owned(),
                 what: "bundle (private key, certificate and authority's certificate, PEM)",
             });
-        };
-        Self::new(key, certificates.remove(0), authority, origin)
+        }
+        let certificate = certificates.remove(0);
+        Self::new(key, certificate, TrustBundle::from_der(certificates, origin)?, origin)
     }
 
-    /// The bundle: private key, certificate, authority.
+    /// The bundle: private key, certificate, authorities.
     pub fn bundle(&self) -> SecretString {
         let key = self.key.to_pem();
         let certificate = certificate_to_pem(&self.certificate);
-        let authority = certificate_to_pem(&self.authority);
-        let mut bundle =
-            String::with_capacity(key.expose_secret().len() + certificate.len() + authority.len());
+        let authorities = self.authorities.to_pem();
+        let length = key.expose_secret().len() + certificate.len() + authorities.len();
+        let mut bundle = String::with_capacity(length);
         bundle.push_str(key.expose_secret());
         bundle.push_str(&certificate);
-        bundle.push_str(&authority);
+        bundle.push_str(&authorities);
         bundle.into()
     }
 
@@ -102,24 +101,31 @@ impl Credentials {
         write_private(path, self.bundle().expose_secret().as_bytes())
     }
 
-    /// Whether the certificate can be used at `now`: in its validity and signed by the bundle's
-    /// authority. `origin` names it in errors.
+    /// Whether the certificate can be used at `now`: in its validity and signed by one of the
+    /// bundle's authorities. `origin` names it in errors.
     ///
     /// # Errors
     /// [`PkiError::Expired`], [`PkiError::NotYetValid`], [`PkiError::OtherAuthority`].
     pub fn check(&self, origin: &str, now: Timestamp) -> Result<(), PkiError> {
-        let verifier = tls::client_verifier(self.roots(origin)?, origin)?;
-        let seconds = Duration::from_secs(now.as_second().max(0).unsigned_abs());
-        let at = UnixTime::since_unix_epoch(seconds);
+        self.check_against(&self.authorities, origin, now)
+    }
+
+    fn check_against(
+        &self,
+        authorities: &TrustBundle,
+        origin: &str,
+        now: Timestamp,
+    ) -> Result<(), PkiError> {
+        let verifier = client_verifier(authorities.roots(origin)?, origin)?;
         let origin = origin.to_owned();
-        match verifier.verify_client_cert(&self.certificate, &[], at) {
+        match verifier.verify_client_cert(&self.certificate, &[], unix_time(now)) {
             Ok(_) => Ok(()),
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::Expired | CertificateError::ExpiredContext { .. },
             )) => Err(PkiError::Expired { origin, not_after: self.validity.not_after }),
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-            )) => Err(PkiError::NotYetValid { origin, not_before: self.validity.not_before }),
+            )) => Err(PkiError::NotYetValid { origin, not_before: self.validity.not_before, now }),
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             )) => Err(PkiError::OtherAuthority { origin }),
@@ -147,9 +153,14 @@ impl Credentials {
         certificate_to_pem(&self.certificate)
     }
 
-    /// The authority's certificate, PEM.
-    pub fn authority_pem(&self) -> String {
-        certificate_to_pem(&self.authority)
+    /// The authorities that are trusted.
+    pub fn authorities(&self) -> &TrustBundle {
+        &self.authorities
+    }
+
+    /// The same key and certificate, with other authorities trusted.
+    pub fn with_authorities(self, authorities: TrustBundle) -> Self {
+        Self { authorities, ..self }
     }
 
     /// The private key.
@@ -159,15 +170,12 @@ impl Credentials {
 
     /// Whether `authority` signed this certificate and it can be used at `now`.
     pub(crate) fn is_from(&self, authority: &Authority, now: Timestamp) -> bool {
-        self.authority == *authority.certificate() && self.check("", now).is_ok()
+        self.authorities.contains(authority.certificate())
+            && self.check_against(&authority.trust(), "", now).is_ok()
     }
 
-    pub(crate) fn roots(&self, origin: &str) -> Result<Arc<RootCertStore>, PkiError> {
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(self.authority.clone())
-            .map_err(|source| PkiError::Tls { origin: origin.to_owned(), source })?;
-        Ok(Arc::new(roots))
+    pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
     }
 
     pub(crate) fn certified_key(&self, origin: &str) -> Result<CertifiedKey, PkiError> {
@@ -190,7 +198,7 @@ impl Credentials {
     }
 
     /// Whether the certificate names exactly the subject, with all its addresses.
-    fn is_for(&self, subject: &Subject) -> bool {
+    pub(crate) fn is_for(&self, subject: &Subject) -> bool {
         if self.identity.name != subject.name() || self.identity.role != subject.role() {
             return false;
         }
@@ -207,12 +215,16 @@ impl Credentials {
                         _ => return false,
                     }
                 }
+                // Read into `identity.node_id` already.
+                GeneralName::URI(uri) if uri.starts_with(NODE_URI) => {}
                 _ => return false,
             }
         }
         domains.sort_unstable();
         ips.sort_unstable();
-        domains == subject.domains() && ips == subject.ips()
+        domains == subject.domains()
+            && ips == subject.ips()
+            && self.identity.node_id == subject.node_id()
     }
 }
 

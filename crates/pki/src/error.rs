@@ -64,12 +64,23 @@ pub enum PkiError {
         not_after: Timestamp,
     },
     /// The certificate is not valid yet.
-    #[error("the certificate in {origin} is not valid before {not_before}")]
+    #[error(
+        "the certificate in {origin} is not valid before {not_before}, and this machine's clock \
+         says {now}"
+    )]
     NotYetValid {
         /// Where the certificate came from.
         origin: String,
-        /// Its start.
+        /// Its start, by the clock of the machine that signed it.
         not_before: Timestamp,
+        /// The time here.
+        now: Timestamp,
+    },
+    /// A certificate that cannot sign others where an authority's belongs.
+    #[error("the certificate in {origin} is not that of an authority")]
+    NotAnAuthority {
+        /// Where the certificate came from.
+        origin: String,
     },
     /// The certificate was signed by another authority.
     #[error("the certificate in {origin} was not signed by this cluster's authority")]
@@ -94,6 +105,27 @@ pub enum PkiError {
     UnknownRole {
         /// What was found.
         role: String,
+    },
+    /// A node's certificate with an id that is none, or with several.
+    #[error("the certificate of node `{name}` has no proper node id; it is `smr://node/NUMBER`")]
+    BadNodeId {
+        /// The common name.
+        name: String,
+    },
+    /// A certificate for a member was asked for without saying which one it is.
+    #[error("`{name}` cannot get a member's certificate without a node id")]
+    NotAMember {
+        /// The subject.
+        name: String,
+    },
+    /// A file that holds another data key than the one to write.
+    #[error(
+        "`{}` holds another data key already; what is sealed with it would be lost",
+        path.display()
+    )]
+    OtherDataKey {
+        /// The file.
+        path: PathBuf,
     },
     /// A user certificate was asked for with the role of nodes.
     #[error("user `{name}` cannot have the role `node`; use admin, operator or viewer")]
@@ -169,12 +201,23 @@ impl PkiError {
                 "export a fresh context on a node with `smrctl context export` and import it here"
                     .to_owned(),
             ),
-            Self::NotYetValid { .. } => Some("check the clock of this machine".to_owned()),
-            Self::NoName { .. } | Self::NoRole { .. } => {
+            Self::NotYetValid { .. } => {
+                Some("compare the clocks of this machine and of the cluster's nodes".to_owned())
+            }
+            Self::OtherDataKey { path } => Some(format!(
+                "if this machine was a node of its own whose secrets are not needed any more, \
+                 remove `{}`",
+                path.display()
+            )),
+            Self::NoName { .. }
+            | Self::NoRole { .. }
+            | Self::BadNodeId { .. }
+            | Self::NotAnAuthority { .. } => {
                 Some("use a certificate issued by this cluster".to_owned())
             }
             Self::UnknownRole { .. }
             | Self::NodeRoleForUser { .. }
+            | Self::NotAMember { .. }
             | Self::BadName { .. }
             | Self::BadDomain { .. }
             | Self::BadRequest { .. }

@@ -1,9 +1,13 @@
 //! Who a peer is, read from the certificate it presented.
 
 use jiff::Timestamp;
-use x509_parser::prelude::X509Certificate;
+use x509_parser::prelude::{GeneralName, X509Certificate};
 
-use crate::{PkiError, Role, Validity};
+use crate::{
+    PkiError, Role, Validity,
+    subject::{JOINER, NODE_URI},
+    trust::sha256_hex,
+};
 
 /// The holder of a certificate. Only the certificate's fields are read here: that it was signed
 /// by the cluster's authority and is in its validity is the TLS handshake's business.
@@ -13,10 +17,38 @@ pub struct Identity {
     pub name: String,
     /// Role.
     pub role: Role,
+    /// Of a member of a cluster: its id.
+    pub node_id: Option<u64>,
     /// Serial number, lower-case hex.
     pub serial: String,
+    /// Id of the public key: SHA-256 of its `SubjectPublicKeyInfo`, lower-case hex. It stays the
+    /// same when a certificate is renewed with the same key.
+    pub key_id: String,
     /// End of validity.
     pub not_after: Timestamp,
+}
+
+/// What a server learns from the certificate of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerIdentity {
+    /// Whom the certificate names.
+    pub identity: Identity,
+    /// Whether the certificate was past its end at the time the connection was made. Only a server
+    /// with [`crate::ExpiredPeers::Admit`] ever sees this; it must answer such a peer nothing but
+    /// a request for a new certificate.
+    pub expired: bool,
+}
+
+impl PeerIdentity {
+    /// Reads the first certificate a peer presented (`peer_certificates()[0]`), at `now`.
+    ///
+    /// # Errors
+    /// Those of [`Identity::from_der`].
+    pub fn from_der(der: &[u8], now: Timestamp) -> Result<Self, PkiError> {
+        let identity = Identity::from_der(der)?;
+        let expired = identity.is_expired(now);
+        Ok(Self { identity, expired })
+    }
 }
 
 impl Identity {
@@ -24,9 +56,19 @@ impl Identity {
     ///
     /// # Errors
     /// [`PkiError::Damaged`], [`PkiError::NoName`], [`PkiError::NoRole`],
-    /// [`PkiError::UnknownRole`]; also when name or role occurs twice.
+    /// [`PkiError::UnknownRole`], [`PkiError::BadNodeId`]; also when one of them occurs twice.
     pub fn from_der(der: &[u8]) -> Result<Self, PkiError> {
         Self::read(der, "the peer's request")
+    }
+
+    /// Whether the certificate is past its end at `now`.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        now > self.not_after
+    }
+
+    /// Of the holder of a join token: the token's id.
+    pub fn token_id(&self) -> Option<&str> {
+        if self.role == Role::Join { self.name.strip_prefix(JOINER) } else { None }
     }
 
     pub(crate) fn read(der: &[u8], origin: &str) -> Result<Self, PkiError> {
@@ -38,13 +80,38 @@ impl Identity {
         let role = only(subject.iter_organizational_unit())
             .ok_or_else(|| PkiError::NoRole { name: name.clone() })?
             .parse()?;
+        let node_id = if role == Role::Node { node_id(&certificate, &name)? } else { None };
         Ok(Self {
             name,
             role,
-            serial: hex::encode(certificate.raw_serial()),
+            node_id,
+            serial: serial(&certificate),
+            key_id: sha256_hex(certificate.public_key().raw),
             not_after: validity(&certificate).not_after,
         })
     }
+}
+
+/// The id in the certificate of a member.
+fn node_id(certificate: &X509Certificate<'_>, name: &str) -> Result<Option<u64>, PkiError> {
+    let bad = || PkiError::BadNodeId { name: name.to_owned() };
+    let Some(names) = certificate.subject_alternative_name().map_err(|_| bad())? else {
+        return Ok(None);
+    };
+    let mut id = None;
+    for general in &names.value.general_names {
+        let GeneralName::URI(uri) = general else { continue };
+        let found: u64 = uri.strip_prefix(NODE_URI).and_then(|n| n.parse().ok()).ok_or_else(bad)?;
+        if id.replace(found).is_some() || *uri != format!("{NODE_URI}{found}") {
+            return Err(bad());
+        }
+    }
+    Ok(id)
+}
+
+/// The serial number, lower-case hex.
+pub(crate) fn serial(certificate: &X509Certificate<'_>) -> String {
+    hex::encode(certificate.raw_serial())
 }
 
 /// The validity of a certificate.

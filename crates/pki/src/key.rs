@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 use rustls::pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer,
     pem::{PemObject as _, SectionKind},
@@ -52,6 +52,25 @@ impl PrivateKey {
 
     pub(crate) fn to_rustls(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.der.to_vec()))
+    }
+
+    /// PKCS#8.
+    pub(crate) fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    pub(crate) fn from_der(der: &[u8], origin: &str) -> Result<Self, PkiError> {
+        let mut pair = KeyPair::try_from(der).map_err(|_| PkiError::Damaged {
+            origin: origin.to_owned(),
+            what: "private key (PKCS#8)",
+        })?;
+        pair.zeroize();
+        Ok(Self { der: Zeroizing::new(der.to_vec()) })
+    }
+
+    /// The public key as `SubjectPublicKeyInfo`.
+    pub(crate) fn spki(&self) -> Vec<u8> {
+        self.with_pair(PublicKeyData::subject_public_key_info)
     }
 
     /// Lends the key to rcgen and wipes the copy afterwards.

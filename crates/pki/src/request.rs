@@ -2,9 +2,8 @@
 //! the authority signs the request's public key under a subject of the authority's choice.
 
 use rcgen::CertificateParams;
-use rustls::pki_types::CertificateDer;
 
-use crate::{Credentials, PkiError, PrivateKey, key::certificates_from_pem};
+use crate::{Credentials, PkiError, PrivateKey, TrustBundle, key::certificates_from_pem};
 
 /// A key waiting for its certificate. Send [`SigningRequest::pem`] to the authority.
 #[derive(Debug)]
@@ -34,19 +33,23 @@ impl SigningRequest {
         &self.pem
     }
 
-    /// Joins the key with the certificate and the authority that came back, both PEM.
+    /// Joins the key with the certificate and the authorities that came back, both PEM.
     ///
     /// # Errors
     /// [`PkiError::Damaged`]; [`PkiError::KeyMismatch`] if the answer is for another key.
-    pub fn complete(self, certificate: &str, authority: &str) -> Result<Credentials, PkiError> {
-        let first = |pem: &str, origin: &str| -> Result<CertificateDer<'static>, PkiError> {
-            Ok(certificates_from_pem(pem.as_bytes(), origin)?.remove(0))
-        };
-        Credentials::new(
-            self.key,
-            first(certificate, "the answer to the signing request")?,
-            first(authority, "the authority's answer")?,
-            "the answer to the signing request",
-        )
+    pub fn complete(self, certificate: &str, authorities: &str) -> Result<Credentials, PkiError> {
+        complete(self.key, certificate, authorities)
     }
+}
+
+/// The key with its certificate, which must have been made for it, and the authorities to trust.
+pub(crate) fn complete(
+    key: PrivateKey,
+    certificate: &str,
+    authorities: &str,
+) -> Result<Credentials, PkiError> {
+    const ORIGIN: &str = "the answer to the signing request";
+    let certificate = certificates_from_pem(certificate.as_bytes(), ORIGIN)?.remove(0);
+    let authorities = TrustBundle::from_pem(authorities, "the authority's answer")?;
+    Credentials::new(key, certificate, authorities, ORIGIN)
 }

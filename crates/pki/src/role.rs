@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::PkiError;
 
-/// The role in a certificate's subject (`OU`). Users have exactly one of the first three;
-/// `Node` is for the members of the cluster among themselves.
+/// The role in a certificate's subject (`OU`). Users have exactly one of `Viewer`, `Operator` and
+/// `Admin`; `Node` is for the members of the cluster among themselves, `Join` for becoming one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    /// The credential in a join token: asks to become a member of the cluster, and nothing else.
+    Join,
     /// Reads objects, status, logs and events; no secret values.
     Viewer,
     /// Reads what a viewer reads and changes workloads: apply, remove, restart, exec. The API shows
@@ -25,11 +27,12 @@ pub enum Role {
 
 impl Role {
     /// All roles, weakest first.
-    pub const ALL: [Self; 4] = [Self::Viewer, Self::Operator, Self::Admin, Self::Node];
+    pub const ALL: [Self; 5] = [Self::Join, Self::Viewer, Self::Operator, Self::Admin, Self::Node];
 
     /// The word in the certificate.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Join => "join",
             Self::Viewer => "viewer",
             Self::Operator => "operator",
             Self::Admin => "admin",
@@ -39,7 +42,7 @@ impl Role {
 
     /// May read objects, status, logs and events without secret values.
     pub fn may_read(self) -> bool {
-        true
+        !matches!(self, Self::Join)
     }
 
     /// May change workloads, and run commands in them.
@@ -50,6 +53,11 @@ impl Role {
     /// May see the values of secrets, and manage users, nodes and backups.
     pub fn may_admin(self) -> bool {
         matches!(self, Self::Admin)
+    }
+
+    /// May ask to become a member of the cluster.
+    pub fn may_join(self) -> bool {
+        matches!(self, Self::Join | Self::Admin)
     }
 
     /// Is a member of the cluster.
@@ -80,12 +88,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rights_grow_from_viewer_to_admin() {
-        let rights = |r: Role| [r.may_read(), r.may_change(), r.may_admin()];
-        assert_eq!(rights(Role::Viewer), [true, false, false]);
-        assert_eq!(rights(Role::Operator), [true, true, false]);
-        assert_eq!(rights(Role::Admin), [true, true, true]);
-        assert_eq!(rights(Role::Node), [true, false, false]);
+    fn rights_grow_from_viewer_to_admin_and_joiners_may_only_join() {
+        let rights = |r: Role| [r.may_read(), r.may_change(), r.may_admin(), r.may_join()];
+        assert_eq!(rights(Role::Join), [false, false, false, true]);
+        assert_eq!(rights(Role::Viewer), [true, false, false, false]);
+        assert_eq!(rights(Role::Operator), [true, true, false, false]);
+        assert_eq!(rights(Role::Admin), [true, true, true, true]);
+        assert_eq!(rights(Role::Node), [true, false, false, false]);
     }
 
     #[test]

@@ -21,9 +21,10 @@ const VERSION: u8 = 1;
 /// Bytes that are wiped on drop and not printed.
 pub type SecretBytes = SecretSlice<u8>;
 
-/// The node's key for secrets at rest. What is used are two keys derived from it, one for
+/// The cluster's key for secrets at rest; every node has it in a file of its own. What is used are two keys derived from it, one for
 /// sealing and one for fingerprints.
 pub struct DataKey {
+    bytes: Zeroizing<[u8; KEY_LEN]>,
     sealing: LessSafeKey,
     fingerprint: hmac::Key,
 }
@@ -93,9 +94,48 @@ impl DataKey {
         let fingerprint = derive(bytes, b"smr fingerprint v1");
         let sealing = UnboundKey::new(&AES_256_GCM, &*sealing).expect("the key has 32 bytes");
         Self {
+            bytes: Zeroizing::new(*bytes),
             sealing: LessSafeKey::new(sealing),
             fingerprint: hmac::Key::new(hmac::HMAC_SHA256, &*fingerprint),
         }
+    }
+
+    /// Writes the key to `path` (mode 0600), where there is no other yet.
+    ///
+    /// # Errors
+    /// [`PkiError::OtherDataKey`] when the file holds another key, which is kept.
+    pub fn save(&self, path: &Path) -> Result<(), PkiError> {
+        if files::create_private(path, &*self.bytes)? {
+            return Ok(());
+        }
+        match Self::load(path)? {
+            Some(there) if *there.bytes == *self.bytes => Ok(()),
+            _ => Err(PkiError::OtherDataKey { path: path.to_owned() }),
+        }
+    }
+
+    /// The key itself as base64, to be handed to a machine that was admitted to the cluster, over
+    /// a connection on which both sides have proved who they are, and to nobody else.
+    pub fn expose_for_join(&self) -> Zeroizing<String> {
+        Zeroizing::new(STANDARD.encode(*self.bytes))
+    }
+
+    /// What a machine that joined makes of [`DataKey::expose_for_join`].
+    ///
+    /// # Errors
+    /// [`PkiError::Damaged`].
+    pub fn from_join(text: &str) -> Result<Self, PkiError> {
+        let mut bytes = Zeroizing::new([0; KEY_LEN]);
+        match STANDARD.decode(text).map(Zeroizing::new) {
+            Ok(decoded) if decoded.len() == KEY_LEN => bytes.copy_from_slice(&decoded),
+            _ => {
+                return Err(PkiError::Damaged {
+                    origin: "the answer to the join request".to_owned(),
+                    what: "data key (32 bytes, base64)",
+                });
+            }
+        }
+        Ok(Self::from_bytes(&bytes))
     }
 
     /// Seals `plain` for the place `aad` (such as an object's key): it opens nowhere else.

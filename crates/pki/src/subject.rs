@@ -8,18 +8,37 @@ use crate::{PkiError, Role};
 
 /// The organisation in every subject.
 pub(crate) const ORGANISATION: &str = "simplecontainer";
+/// What the URI of a member begins with; its id follows.
+pub(crate) const NODE_URI: &str = "smr://node/";
+/// What the name of a joiner begins with; the id of its token follows.
+pub(crate) const JOINER: &str = "join-";
 
 /// Whom a certificate is for: name, role and, for nodes, the addresses it answers at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     name: String,
     role: Role,
+    node_id: Option<u64>,
     domains: Vec<String>,
     ips: Vec<IpAddr>,
 }
 
 impl Subject {
-    /// A node. `localhost`, `node.private`, 127.0.0.1 and ::1 are always among its addresses.
+    /// A member of a cluster: a node with the id the cluster gave it, which is in its certificate
+    /// as the URI `smr://node/ID`. Otherwise like [`Subject::node`].
+    ///
+    /// # Errors
+    /// See [`Subject::node`].
+    pub fn member(
+        name: &str,
+        id: u64,
+        domains: &[String],
+        ips: &[IpAddr],
+    ) -> Result<Self, PkiError> {
+        Ok(Self { node_id: Some(id), ..Self::node(name, domains, ips)? })
+    }
+
+    /// A node that has no id (yet). `localhost`, `node.private`, 127.0.0.1 and ::1 are always among its addresses.
     ///
     /// # Errors
     /// [`PkiError::BadName`], [`PkiError::BadDomain`].
@@ -36,7 +55,13 @@ impl Subject {
             return Err(PkiError::BadDomain { domain: domain.clone() });
         }
         check_name(name)?;
-        Ok(Self { name: name.to_owned(), role: Role::Node, domains: all_domains, ips: all_ips })
+        Ok(Self {
+            name: name.to_owned(),
+            role: Role::Node,
+            node_id: None,
+            domains: all_domains,
+            ips: all_ips,
+        })
     }
 
     /// A user.
@@ -48,7 +73,21 @@ impl Subject {
         if role.is_node() {
             return Err(PkiError::NodeRoleForUser { name: name.to_owned() });
         }
-        Ok(Self { name: name.to_owned(), role, domains: Vec::new(), ips: Vec::new() })
+        Ok(Self {
+            name: name.to_owned(),
+            role,
+            node_id: None,
+            domains: Vec::new(),
+            ips: Vec::new(),
+        })
+    }
+
+    /// The holder of the join token `id`.
+    ///
+    /// # Errors
+    /// [`PkiError::BadName`].
+    pub fn joiner(id: &str) -> Result<Self, PkiError> {
+        Self::user(&format!("{JOINER}{id}"), Role::Join)
     }
 
     /// The common name.
@@ -59,6 +98,11 @@ impl Subject {
     /// The role.
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// The id of a member of a cluster.
+    pub fn node_id(&self) -> Option<u64> {
+        self.node_id
     }
 
     /// Domains the holder answers at, sorted; empty for users.
@@ -89,6 +133,10 @@ impl Subject {
             names.push(SanType::DnsName(text));
         }
         names.extend(self.ips.iter().copied().map(SanType::IpAddress));
+        if let Some(id) = self.node_id {
+            let uri = format!("{NODE_URI}{id}").try_into().expect("the URI is ASCII");
+            names.push(SanType::URI(uri));
+        }
         Ok(names)
     }
 }
@@ -121,6 +169,9 @@ mod tests {
         let node = Subject::node("node-1", &["Node.Example.com".to_owned()], &[]).unwrap();
         assert_eq!(node.domains(), ["localhost", "node.example.com", "node.private"]);
         assert_eq!(node.ips().len(), 2);
+        assert_eq!(node.node_id(), None);
+        let member = Subject::member("node-1", 7, &[], &[]).unwrap();
+        assert_eq!((member.node_id(), member.ips().len()), (Some(7), 2));
     }
 
     #[test]

@@ -47,6 +47,13 @@ impl Validity {
         }
     }
 
+    /// Like [`Validity::starting`] for what is not renewed: however short its life, clocks may
+    /// differ by as much as for others.
+    pub(crate) fn never_renewed(now: Timestamp, lifetime: Duration) -> Self {
+        let not_before = now.checked_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
+        Self { not_before, ..Self::starting(now, lifetime) }
+    }
+
     /// When a certificate with this validity is renewed, see [`renew_at`].
     pub fn renew_at(&self) -> Timestamp {
         renew_at(self.not_before, self.not_after)

@@ -1,0 +1,87 @@
+//! Why a handshake failed, in words for whoever runs the machine.
+
+use std::{error::Error, io, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use rustls::{AlertDescription, CertificateError, Error as TlsError, pki_types::UnixTime};
+
+/// What a failed connection means, if it failed for what TLS says about a certificate: one of
+/// ours that the other side refuses, or the other side's. `None` for all else.
+pub fn explain_handshake(error: &(dyn Error + 'static)) -> Option<String> {
+    match find(error)? {
+        TlsError::InvalidCertificate(problem) => explain_certificate(problem),
+        TlsError::AlertReceived(alert) => explain_alert(*alert).map(str::to_owned),
+        TlsError::NoCertificatesPresented => Some("the other side shows no certificate".to_owned()),
+        _ => None,
+    }
+}
+
+/// The TLS library's error, wherever in the chain it is. An `io::Error` does not name what it
+/// wraps as its source, but lends it.
+fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &'a (dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn explain_certificate(problem: &CertificateError) -> Option<String> {
+    Some(match problem {
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "the certificate of the other side is not valid before {}, and this machine's clock \
+             says {}; compare the clocks of both machines",
+            at(*not_before),
+            at(*time)
+        ),
+        CertificateError::ExpiredContext { time, not_after } => format!(
+            "the certificate of the other side expired at {}, and this machine's clock says {}",
+            at(*not_after),
+            at(*time)
+        ),
+        CertificateError::Revoked => "the certificate of the other side was revoked".to_owned(),
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "the certificate of the other side was not signed by an authority of this cluster"
+                .to_owned()
+        }
+        CertificateError::Other(other) => other.0.to_string(),
+        _ => return None,
+    })
+}
+
+fn explain_alert(alert: AlertDescription) -> Option<&'static str> {
+    Some(match alert {
+        AlertDescription::CertificateExpired => {
+            "the other side says that our certificate has expired or is not valid yet; compare \
+             the clocks of both machines"
+        }
+        AlertDescription::CertificateRevoked => {
+            "the other side says that our certificate was revoked: this node, user or join token \
+             was removed from the cluster"
+        }
+        AlertDescription::UnknownCA | AlertDescription::DecryptError => {
+            "the other side does not know the authority that signed our certificate: it belongs \
+             to another cluster, or to an authority that was replaced"
+        }
+        AlertDescription::CertificateUnknown => {
+            "the other side does not take our certificate for what is done at this address"
+        }
+        AlertDescription::CertificateRequired => {
+            "the other side asks for a certificate of the cluster"
+        }
+        _ => return None,
+    })
+}
+
+fn at(time: UnixTime) -> Timestamp {
+    SignedDuration::try_from(Duration::from_secs(time.as_secs()))
+        .ok()
+        .and_then(|since| Timestamp::UNIX_EPOCH.checked_add(since).ok())
+        .unwrap_or(Timestamp::MAX)
+}
