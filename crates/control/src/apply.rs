@@ -4,11 +4,11 @@ use serde_json::Value;
 use smr_model::{Definition, ObjectKey, Owner};
 use smr_wire::ApplyResponse;
 
-use crate::{Actor, Control, Error, documents::Documents, record::to_value};
+use crate::{Actor, Control, Error, documents::Documents, propose::Home, record::to_value};
 
 impl Control {
     /// Applies YAML or JSON documents. All of them are checked before the first is written; what
-    /// is the same already is not written. Up to about 500 documents are written in one
+    /// is the same already is not written. This node becomes the home of what is changed. Up to about 500 documents are written in one
     /// transaction. `source` names the body in messages. With `dry_run` nothing is changed.
     pub async fn apply(
         &self,
@@ -18,12 +18,14 @@ impl Control {
         actor: &Actor,
     ) -> Result<ApplyResponse, Error> {
         let Documents { definitions, warnings } = Documents::read(body, source)?;
-        let (revision, results) = self.propose(definitions, None, dry_run, actor).await?;
+        let (revision, results) =
+            self.propose(definitions, None, dry_run, Home::Here, actor).await?;
         Ok(ApplyResponse { revision, results, warnings })
     }
 
     /// Applies definitions on behalf of `owner`: they become its own, and only it changes them
-    /// from then on. Without an owner it is the same as [`Control::apply`].
+    /// from then on. What exists keeps its home node: the definitions come from a place, not from a
+    /// person who chose a node.
     pub async fn apply_definitions(
         &self,
         definitions: Vec<Definition>,
@@ -32,12 +34,14 @@ impl Control {
         actor: &Actor,
     ) -> Result<ApplyResponse, Error> {
         let warnings = Documents::check(&definitions)?;
-        let (revision, results) = self.propose(definitions, owner, dry_run, actor).await?;
+        let (revision, results) =
+            self.propose(definitions, owner, dry_run, Home::Kept, actor).await?;
         Ok(ApplyResponse { revision, results, warnings })
     }
 
     /// Changes an object by a JSON merge patch (RFC 7396) of its definition. The result goes
-    /// through the same checks as an apply; kind, group, name and prefix stay what they are.
+    /// through the same checks as an apply; kind, group, name and prefix stay what they are,
+    /// and so does the home node.
     pub async fn patch(
         &self,
         key: &ObjectKey,
@@ -49,7 +53,7 @@ impl Control {
             let hint = "send an object such as `{\"spec\": {\"replicas\": 2}}`";
             return Err(Error::invalid(key, "", "a patch must be a JSON object", hint));
         }
-        self.barrier().await?;
+        self.settled().await?;
         let stored = self.object(key).await?.ok_or_else(|| Error::NoObject { key: key.clone() })?;
         let mut value = to_value(&stored.definition);
         json_patch::merge(&mut value, patch);
@@ -67,7 +71,8 @@ impl Control {
             let hint = "apply the new object and remove the old one";
             return Err(Error::invalid(key, "meta", message, hint));
         }
-        let (revision, results) = self.propose(vec![definition], None, dry_run, actor).await?;
+        let (revision, results) =
+            self.propose(vec![definition], None, dry_run, Home::Kept, actor).await?;
         Ok(ApplyResponse { revision, results, warnings })
     }
 }

@@ -51,6 +51,8 @@ impl Actor {
 #[derive(Clone)]
 pub struct Control {
     pub(crate) inner: Arc<Inner>,
+    /// Whether reads are answered from the local copy at once.
+    stale: bool,
 }
 
 pub(crate) struct Inner {
@@ -65,7 +67,19 @@ impl Control {
     pub fn new(store: Store, data_key: impl Into<Arc<DataKey>>, options: Options) -> Self {
         let data_key = data_key.into();
         let ring = Ring::new(options.node_id);
-        Self { inner: Arc::new(Inner { store, data_key, options, ring }) }
+        Self { inner: Arc::new(Inner { store, data_key, options, ring }), stale: false }
+    }
+
+    /// The same, whose reads, if `stale`, are answered from the local copy at once: it may be behind,
+    /// and it is there without quorum too. Writes are not affected.
+    #[must_use]
+    pub fn reading(&self, stale: bool) -> Self {
+        Self { inner: Arc::clone(&self.inner), stale }
+    }
+
+    /// Whether reads of this handle are answered from the local copy at once.
+    pub fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// The store under it, for watches on keys of [`crate::keyspace`].
@@ -138,8 +152,18 @@ impl Control {
         Ok(self.inner.store.range(&query)?)
     }
 
-    /// Waits until the local copy has everything that was committed before the call.
+    /// Before a read: waits until the local copy has everything that was committed before the
+    /// call, unless stale answers are wanted.
     pub(crate) async fn barrier(&self) -> Result<(), Error> {
+        if !self.stale {
+            self.inner.store.barrier().await.map_err(Error::fresh_read)?;
+        }
+        Ok(())
+    }
+
+    /// Before a decision: waits until the local copy has everything that was committed before the
+    /// call.
+    pub(crate) async fn settled(&self) -> Result<(), Error> {
         self.inner.store.barrier().await?;
         Ok(())
     }

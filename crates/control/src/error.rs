@@ -1,6 +1,6 @@
 //! Why a request could not be met, and how the control API says so.
 
-use smr_model::{Kind, ObjectKey, Owner};
+use smr_model::{Kind, ObjectKey, Owner, RolloutState};
 use smr_pki::SealError;
 use smr_wire::{ApiError, Code, ErrorDetail};
 
@@ -117,6 +117,58 @@ pub enum Error {
         /// Why.
         source: smr_store::Error,
     },
+    /// Too few nodes answer for a read that is not behind.
+    #[error("a fresh read is not possible: too few nodes of the cluster answer")]
+    NoFreshRead {
+        /// Why.
+        source: smr_store::Error,
+    },
+    /// Too few nodes answer to agree on a change. Nothing was changed.
+    #[error("the change was not made: too few nodes of the cluster answer")]
+    NoQuorum {
+        /// Why.
+        source: smr_store::Error,
+    },
+    /// No node leads. Nothing was changed.
+    #[error("the change was not made: no node leads the cluster just now")]
+    NoLeader {
+        /// Why.
+        source: smr_store::Error,
+    },
+    /// The object was never changed since the cluster keeps track of rollouts.
+    #[error("`{key}` has no rollout")]
+    NoRollout {
+        /// The object.
+        key: ObjectKey,
+    },
+    /// A rollout cannot do this now.
+    #[error("the rollout of `{key}` is `{}`: it cannot {action} now", state.as_str())]
+    RolloutState {
+        /// The object.
+        key: ObjectKey,
+        /// How far the rollout is.
+        state: RolloutState,
+        /// What was asked for.
+        action: &'static str,
+    },
+    /// A definition that is not kept.
+    #[error("generation `{generation}` of `{key}` is not kept")]
+    NoGeneration {
+        /// The object.
+        key: ObjectKey,
+        /// What was asked for; 0 for the one before the present one.
+        generation: u64,
+        /// What is kept, oldest first.
+        kept: Vec<u64>,
+    },
+    /// A definition the object has already.
+    #[error("`{key}` is as it was at generation `{generation}`, nothing was changed")]
+    SameDefinition {
+        /// The object.
+        key: ObjectKey,
+        /// What was asked for.
+        generation: u64,
+    },
     /// The store failed or refused what it should not have refused.
     #[error("the store of this node failed")]
     Store {
@@ -143,26 +195,49 @@ impl Error {
         Self::Invalid { details: vec![detail] }
     }
 
+    /// What a failed wait for a fresh copy means to a read.
+    pub(crate) fn fresh_read(source: smr_store::Error) -> Self {
+        use smr_store::Error as E;
+        match source {
+            E::NoQuorum | E::NotLeader { .. } => Self::NoFreshRead { source },
+            other => other.into(),
+        }
+    }
+
     /// The code of the control API.
     pub fn code(&self) -> Code {
         match self {
             Self::Invalid { .. } => Code::Invalid,
             Self::NoDocuments | Self::Parameter { .. } => Code::BadRequest,
-            Self::NoObject { .. } | Self::NoReplica { .. } => Code::NotFound,
+            Self::NoObject { .. }
+            | Self::NoReplica { .. }
+            | Self::NoRollout { .. }
+            | Self::NoGeneration { .. } => Code::NotFound,
             Self::Owned { .. }
             | Self::NameTaken { .. }
             | Self::InUse { .. }
+            | Self::RolloutState { .. }
+            | Self::SameDefinition { .. }
             | Self::Contended { .. } => Code::Conflict,
             Self::TooLarge { .. } => Code::TooLarge,
             Self::Compacted { .. } => Code::Compacted,
             Self::Damaged { .. } | Self::Sealed { .. } | Self::Store { .. } => Code::Internal,
             Self::Unavailable { .. } => Code::Unavailable,
+            Self::NoFreshRead { .. } | Self::NoQuorum { .. } => Code::NoQuorum,
+            Self::NoLeader { .. } => Code::NoLeader,
         }
     }
 
     /// Whether the same request may succeed a little later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Contended { .. } | Self::Unavailable { .. })
+        matches!(
+            self,
+            Self::Contended { .. }
+                | Self::Unavailable { .. }
+                | Self::NoFreshRead { .. }
+                | Self::NoQuorum { .. }
+                | Self::NoLeader { .. }
+        )
     }
 
     /// What to do next.
@@ -206,11 +281,38 @@ impl Error {
             }
             Self::Unavailable { source } => Some(match source {
                 smr_store::Error::DiskFull { .. } => "free space on the node's disk".into(),
-                smr_store::Error::NotLeader { leader: Some(id) } => {
-                    format!("send it to node `{id}`, which leads")
-                }
                 _ => "try again; `smr status` on the node says what it waits for".into(),
             }),
+            Self::NoFreshRead { .. } => Some(
+                "`?stale=true` (`smrctl --stale`) reads this node's copy, which may be behind; \
+                 `smrctl cluster status` shows which nodes answer"
+                    .into(),
+            ),
+            Self::NoQuorum { .. } => Some(
+                "more than half of the voters must answer: `smrctl cluster status --stale` shows \
+                 which do; containers run on meanwhile"
+                    .into(),
+            ),
+            Self::NoLeader { .. } => {
+                Some("try again in a few seconds; the voters elect a leader by themselves".into())
+            }
+            Self::NoRollout { .. } => Some("apply a change of its definition first".into()),
+            Self::RolloutState { state, .. } if state.is_over() => {
+                Some("nothing is under way; `undo` goes back to a former definition".into())
+            }
+            Self::RolloutState { key, .. } => {
+                Some(format!("`smrctl rollout status {key}` shows how far it is"))
+            }
+            Self::NoGeneration { key, kept, .. } if kept.len() < 2 => {
+                Some(format!("`{key}` has no former definition"))
+            }
+            Self::NoGeneration { kept, .. } => {
+                let kept: Vec<String> = kept.iter().map(u64::to_string).collect();
+                Some(format!("kept are {}", kept.join(", ")))
+            }
+            Self::SameDefinition { key, .. } => {
+                Some(format!("`smrctl rollout history {key}` shows what changed when"))
+            }
             Self::Store { .. } => Some("the node's log says more".into()),
         }
     }
@@ -226,9 +328,9 @@ impl From<smr_store::Error> for Error {
             E::Refused(Refusal::TooLarge { bytes, limit }) => {
                 Self::TooLarge { key: "the request".to_owned(), bytes, limit }
             }
-            E::NotLeader { .. } | E::DiskFull { .. } | E::Stopped | E::NoQuorum => {
-                Self::Unavailable { source }
-            }
+            E::NoQuorum => Self::NoQuorum { source },
+            E::NotLeader { .. } => Self::NoLeader { source },
+            E::DiskFull { .. } | E::Stopped => Self::Unavailable { source },
             _ => Self::Store { source },
         }
     }

@@ -67,7 +67,7 @@ impl Control {
         let next = ring
             .next
             .get_or_try_init(|| async {
-                self.barrier().await?;
+                self.settled().await?;
                 let found =
                     self.scan(RangeQuery::prefix(keyspace::events_of(ring.node)).keys_only())?;
                 let newest = found.kvs.iter().max_by_key(|kv| kv.mod_revision);

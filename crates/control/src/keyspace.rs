@@ -41,6 +41,8 @@ pub const AUTHORITIES: &str = "/smr/cluster/authorities";
 pub const CLUSTER_SETTINGS: &str = "/smr/cluster/settings";
 /// Every slot of every node's ring of events.
 pub const EVENTS: &str = "/smr/event/";
+/// Names on the engine, each with the key of the object that has it.
+pub const NAMES: &str = "/smr/name/";
 /// Number of slots in a node's ring of events; the oldest slot is written over.
 pub const EVENT_SLOTS: u64 = 2048;
 
@@ -151,6 +153,11 @@ pub fn removed(id: u64) -> String {
 /// The node at the end of a key of [`HEALTH`], [`NODE_SETTINGS`], [`MEMBERS`] or [`REMOVED`].
 pub fn parse_id(prefix: &str, key: &str) -> Option<u64> {
     key.strip_prefix(prefix)?.parse().ok()
+}
+
+/// The key that reserves a name on the engine for one object of a kind.
+pub fn engine_name(kind: Kind, name: &str) -> String {
+    format!("{NAMES}{kind}/{name}")
 }
 
 /// The key of a join token.

@@ -44,7 +44,7 @@ impl Control {
             }
             items.push(record.into_object(key, kv, &self.inner.data_key, query.reveal)?);
         }
-        Ok(ObjectList { revision: found.revision, items })
+        Ok(ObjectList { revision: found.revision, stale: self.is_stale(), items })
     }
 
     /// Deletes one object.

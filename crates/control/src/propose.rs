@@ -20,6 +20,23 @@ const OPS: usize = 1000;
 /// Bytes of one transaction; room is left for its events.
 const BYTES: usize = MAX_TXN_BYTES - 256 * 1024;
 
+/// Where replicas without placement go from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// To this node, which received the apply.
+    Here,
+    /// To where they went before; to this node when they are new.
+    Kept,
+}
+
+/// What a request asks for beside definitions.
+struct Request<'a> {
+    owner: Option<&'a Owner>,
+    home: Home,
+    actor: &'a Actor,
+    names: BTreeMap<(Kind, String), ObjectKey>,
+}
+
 /// One object's part of a transaction.
 struct Step {
     /// Place in the request.
@@ -28,6 +45,8 @@ struct Step {
     key: String,
     /// Revision the decision was made on; 0 when there was no object.
     seen: Revision,
+    /// What else must be as it was seen.
+    compares: Vec<Compare>,
     ops: Vec<Op>,
     bytes: usize,
     event: Event,
@@ -57,6 +76,7 @@ impl Control {
         definitions: Vec<Definition>,
         owner: Option<&Owner>,
         dry_run: bool,
+        home: Home,
         actor: &Actor,
     ) -> Result<(Revision, Vec<ApplyResult>), Error> {
         let mut definitions = definitions;
@@ -67,15 +87,16 @@ impl Control {
         let mut written = None;
         let mut contended = None;
         for _ in 0..ATTEMPTS {
-            self.barrier().await?;
+            self.settled().await?;
             let names = self.engine_names(&definitions)?;
+            let request = Request { owner, home, actor, names };
             let mut planned = Vec::new();
             let mut steps = Vec::new();
             for (index, definition) in definitions.iter().enumerate() {
                 if results[index].is_some() {
                     continue;
                 }
-                let (result, step) = self.plan(index, definition, owner, &names, actor)?;
+                let (result, step) = self.plan(index, definition, &request)?;
                 planned.push((index, result));
                 steps.extend(step);
             }
@@ -111,7 +132,7 @@ impl Control {
         let mut result = Deleted { revision: 0, deleted: Vec::new(), missing: Vec::new() };
         let mut contended = None;
         for _ in 0..ATTEMPTS {
-            self.barrier().await?;
+            self.settled().await?;
             let mut steps = Vec::new();
             for key in &keys {
                 let path = keyspace::object(key);
@@ -120,7 +141,7 @@ impl Control {
                 if let Ok(stored) = self.decode(&kv) {
                     check_owner(key, stored.definition.meta.owner.as_ref(), owner)?;
                 }
-                steps.push(self.plan_delete(key, path, kv.mod_revision, actor));
+                steps.push(self.plan_delete(key, path, kv.mod_revision, actor)?);
             }
             let found: Vec<ObjectKey> = steps.iter().map(|s| s.event.object.clone()).collect();
             let unused = self.check_unused(&found)?;
@@ -138,14 +159,30 @@ impl Control {
         Err(Error::Contended { key: contended.unwrap_or_default() })
     }
 
-    fn plan_delete(&self, key: &ObjectKey, path: String, seen: Revision, actor: &Actor) -> Step {
+    fn plan_delete(
+        &self,
+        key: &ObjectKey,
+        path: String,
+        seen: Revision,
+        actor: &Actor,
+    ) -> Result<Step, Error> {
         let mut ops = vec![Op::delete(path.clone())];
         if key.kind == Kind::Containers {
             let tokens = keyspace::restarts_of(&key.group, &key.name);
             ops.push(Op::delete_range(KeyRange::prefix(tokens)));
+            ops.push(Op::delete_range(KeyRange::prefix(keyspace::history_of(key))));
+            ops.push(Op::delete(keyspace::rollout(&key.group, &key.name)));
+        }
+        if let Some((kind, name)) = engine_name(key) {
+            let reserved = keyspace::engine_name(kind, &name);
+            let kv = self.inner.store.get(&reserved)?;
+            if kv.is_some_and(|kv| kv.value == path.as_bytes()) {
+                ops.push(Op::delete(reserved));
+            }
         }
         let event = self.event("deleted", key.clone(), "deleted", actor);
-        Step { index: 0, bytes: path.len() * 2, key: path, seen, ops, event }
+        let bytes = path.len() * 2 * ops.len();
+        Ok(Step { index: 0, bytes, key: path, seen, compares: Vec::new(), ops, event })
     }
 
     /// What to do about one definition.
@@ -153,16 +190,15 @@ impl Control {
         &self,
         index: usize,
         wanted: &Definition,
-        owner: Option<&Owner>,
-        names: &BTreeMap<(Kind, String), ObjectKey>,
-        actor: &Actor,
+        request: &Request<'_>,
     ) -> Result<(ApplyResult, Option<Step>), Error> {
+        let Request { owner, home, actor, names } = request;
         let key = wanted.key();
         let path = keyspace::object(&key);
         let kv = self.inner.store.get(&path)?;
         let stored = kv.as_ref().map(|kv| self.decode(kv)).transpose()?;
         if let Some(stored) = &stored {
-            check_owner(&key, stored.definition.meta.owner.as_ref(), owner)?;
+            check_owner(&key, stored.definition.meta.owner.as_ref(), *owner)?;
         }
         let mut wanted = wanted.clone();
         if key.kind.is_confidential() || wanted.is_masked() {
@@ -209,19 +245,55 @@ impl Control {
             revision: 0,
             created: stored.as_ref().map_or(now, |stored| stored.created),
             updated: now,
+            home: match (home, &stored) {
+                (Home::Kept, Some(stored)) => stored.home,
+                _ => self.node_id(),
+            },
+            by: actor.name.clone(),
         };
         let value = object.encode(&self.inner.data_key)?;
         let event = match result.action {
             ApplyAction::Created => self.event("applied", key.clone(), "applied", actor),
             _ => self.event("changed", key.clone(), "changed", actor),
         };
-        let bytes = path.len() * 2 + value.len();
+        let mut ops = self.history_ops(&key, generation, &value, kv.as_ref())?;
+        let compares: Vec<Compare> = self.reservation(&key, &path, &mut ops)?.into_iter().collect();
+        ops.push(Op::put(path.clone(), value));
+        let bytes = path.len() + ops.iter().map(op_bytes).sum::<usize>();
         if bytes > BYTES {
             return Err(Error::TooLarge { key: key.to_string(), bytes, limit: BYTES });
         }
         let seen = kv.map_or(0, |kv| kv.mod_revision);
-        let ops = vec![Op::put(path.clone(), value)];
-        Ok((result, Some(Step { index, key: path, seen, ops, bytes, event })))
+        Ok((result, Some(Step { index, key: path, seen, compares, ops, bytes, event })))
+    }
+
+    /// Keeps others from giving what they make the name that the object has on the engine, from the
+    /// same transaction on.
+    fn reservation(
+        &self,
+        key: &ObjectKey,
+        path: &str,
+        ops: &mut Vec<Op>,
+    ) -> Result<Option<Compare>, Error> {
+        let Some((kind, name)) = engine_name(key) else { return Ok(None) };
+        let reserved = keyspace::engine_name(kind, &name);
+        let kv = self.inner.store.get(&reserved)?;
+        if let Some(kv) = &kv {
+            let holder = std::str::from_utf8(&kv.value).ok().and_then(keyspace::parse_object);
+            match holder {
+                Some(other) if other == *key => return Ok(None),
+                // Restored by hand, or the like: a name counts only as long as its object is there.
+                Some(other) if self.inner.store.get(&keyspace::object(&other))?.is_some() => {
+                    let key = Box::new(key.clone());
+                    return Err(Error::NameTaken { key, other: Box::new(other) });
+                }
+                _ => {}
+            }
+        }
+        let seen = kv.map_or(0, |kv| kv.mod_revision);
+        let compare = Compare::mod_revision(reserved.clone(), CmpOp::Equal, seen);
+        ops.push(Op::put(reserved, path));
+        Ok(Some(compare))
     }
 
     /// Writes steps in as few transactions as fit, in order, until one finds something else than
@@ -243,6 +315,7 @@ impl Control {
                 bytes += step.bytes;
                 first.get_or_insert_with(|| step.event.object.to_string());
                 txn = txn.when(Compare::mod_revision(step.key, CmpOp::Equal, step.seen));
+                txn.compares.extend(step.compares);
                 txn.then.extend(step.ops);
                 events.push(step.event);
             }
@@ -292,6 +365,13 @@ fn engine_name(key: &ObjectKey) -> Option<(Kind, String)> {
         _ => return None,
     };
     Some((key.kind, name))
+}
+
+fn op_bytes(op: &Op) -> usize {
+    match op {
+        Op::Put(put) => put.key.len() + put.value.len(),
+        Op::DeleteRange { .. } | Op::Range(_) => 256,
+    }
 }
 
 /// Only its owner changes an object that has one, and an owner changes nothing else.

@@ -28,6 +28,11 @@ pub struct StoredObject {
     pub created: Timestamp,
     /// When it was last changed.
     pub updated: Timestamp,
+    /// Id of the node that received the apply; 0 in records of single nodes of old, where it stands
+    /// for the first member.
+    pub home: u64,
+    /// Who changed it last; empty in records of old.
+    pub by: String,
 }
 
 /// The value of an object's key. What is confidential is taken out of the definition and sealed
@@ -38,6 +43,10 @@ pub(crate) struct Record {
     pub(crate) generation: u64,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
+    #[serde(default)]
+    pub(crate) home: u64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) by: String,
     pub(crate) definition: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sealed: Option<String>,
@@ -70,6 +79,8 @@ impl StoredObject {
             generation: self.generation,
             created: self.created,
             updated: self.updated,
+            home: self.home,
+            by: self.by.clone(),
             definition,
             sealed,
         };
@@ -89,6 +100,8 @@ impl StoredObject {
             revision: kv.mod_revision,
             created: record.created,
             updated: record.updated,
+            home: record.home,
+            by: record.by,
         })
     }
 }

@@ -1,14 +1,21 @@
 //! Replicas: statuses, details, restarts, images.
 
-use std::cmp::Ordering;
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BTreeMap,
+};
 
-use smr_model::{Kind, ObjectKey, ReplicaKey, ReplicaStatus, Spec, natural_cmp};
-use smr_state::{Op, RangeQuery, Txn};
+use smr_model::{
+    Assignment, Kind, ObjectKey, Reason, ReplicaKey, ReplicaState, ReplicaStatus, Spec, natural_cmp,
+};
+use smr_state::{KeyValue, Op, RangeQuery, Revision, Txn};
 use smr_wire::{
     EventQuery, Image, ImageList, ReplicaDetail, ReplicaList, ReplicaQuery, RestartResponse,
 };
 
-use crate::{Actor, Control, Error, control::now, events::Filter, keyspace};
+use crate::{
+    Actor, Control, Error, control::now, events::Filter, keyspace, placement::decode_assignment,
+};
 
 /// Events shown with a replica.
 const EVENTS: usize = 20;
@@ -17,15 +24,16 @@ impl Control {
     /// Statuses of replicas in natural order.
     pub async fn replicas(&self, query: &ReplicaQuery) -> Result<ReplicaList, Error> {
         self.barrier().await?;
-        let (revision, items) = self.statuses_of(query.group.as_deref(), query.name.as_deref())?;
-        Ok(ReplicaList { revision, items })
+        let (revision, views) = self.merged(query.group.as_deref(), query.name.as_deref())?;
+        let items = views.into_iter().map(|view| view.status).collect();
+        Ok(ReplicaList { revision, stale: self.is_stale(), items })
     }
 
-    /// The replica with this generated name.
+    /// The replica with this generated name; its status says which node has it. From the local copy.
     pub async fn find_replica(&self, group: &str, generated: &str) -> Result<ReplicaStatus, Error> {
-        let (_, statuses) = self.statuses_of(Some(group), None)?;
+        let (_, views) = self.merged(Some(group), None)?;
         let mut known = Vec::new();
-        for status in statuses {
+        for ReplicaView { status, .. } in views {
             let name = status.key.generated_name();
             if name == generated {
                 return Ok(status);
@@ -63,7 +71,7 @@ impl Control {
         name: &str,
         actor: &Actor,
     ) -> Result<RestartResponse, Error> {
-        self.barrier().await?;
+        self.settled().await?;
         let replicas = match self.find_replica(group, name).await {
             Ok(status) => vec![status.key],
             Err(missing) => {
@@ -97,44 +105,196 @@ impl Control {
             image: status.image,
             state: status.image_state,
         };
-        Ok(ImageList { items: replicas.items.into_iter().map(image).collect() })
+        let ReplicaList { revision, stale, items } = replicas;
+        Ok(ImageList { revision, stale, items: items.into_iter().map(image).collect() })
     }
 
-    /// Replicas that exist, and before an agent has seen the object those that will.
+    /// Replicas that are assigned or exist, and before the leader has seen the object those that will
+    /// be.
     fn replicas_of(&self, key: &ObjectKey, spec: &Spec) -> Result<Vec<ReplicaKey>, Error> {
-        let (_, statuses) = self.statuses_of(Some(&key.group), Some(&key.name))?;
-        if !statuses.is_empty() {
-            return Ok(statuses.into_iter().map(|status| status.key).collect());
+        let (_, views) = self.merged(Some(&key.group), Some(&key.name))?;
+        if !views.is_empty() {
+            return Ok(views.into_iter().map(|view| view.status.key).collect());
         }
         let Spec::Containers(spec, _) = spec else { return Ok(Vec::new()) };
         let replica = |index| ReplicaKey::new(&key.group, &key.name, index);
         Ok((1..=spec.replica_count()).map(replica).collect())
     }
 
-    fn statuses_of(
+    /// The replicas that match, one view each, in natural order.
+    pub(crate) fn merged(
         &self,
         group: Option<&str>,
         name: Option<&str>,
-    ) -> Result<(u64, Vec<ReplicaStatus>), Error> {
-        let mut prefix = keyspace::STATUSES.to_owned();
+    ) -> Result<(Revision, Vec<ReplicaView>), Error> {
+        // Everything is read at one revision, so that nothing is between two places.
+        let revision = self.revision();
+        let found = self.parts(group, name, revision)?;
+        let names = self.node_names()?;
+        let mut views: Vec<ReplicaView> =
+            found.iter().filter_map(|(key, parts)| parts.merge(key, &names)).collect();
+        views.sort_by(|a, b| natural(&a.status.key, &b.status.key));
+        Ok((revision, views))
+    }
+
+    /// What is stored of the replicas that match.
+    pub(crate) fn parts(
+        &self,
+        group: Option<&str>,
+        name: Option<&str>,
+        at: Revision,
+    ) -> Result<BTreeMap<ReplicaKey, Parts>, Error> {
+        let mut path = String::new();
         for element in [group, name] {
             let Some(element) = element else { break };
-            prefix.push_str(element);
-            prefix.push('/');
+            path.push_str(element);
+            path.push('/');
         }
-        let found = self.scan(RangeQuery::prefix(prefix))?;
-        let mut items = Vec::with_capacity(found.kvs.len());
-        for kv in found.kvs {
-            let status: ReplicaStatus = serde_json::from_slice(&kv.value)
-                .map_err(|source| Error::Damaged { key: kv.key, source })?;
-            if group.is_none_or(|group| group == status.key.group)
-                && name.is_none_or(|name| name == status.key.name)
-            {
-                items.push(status);
+        let mut found: BTreeMap<ReplicaKey, Parts> = BTreeMap::new();
+        for prefix in [keyspace::STATUSES, keyspace::ASSIGNMENTS] {
+            let query = RangeQuery::prefix(format!("{prefix}{path}")).at(at);
+            for kv in self.scan(query)?.kvs {
+                Parts::put(&mut found, &kv)?;
             }
         }
-        items.sort_by(|a, b| natural(&a.key, &b.key));
-        Ok((found.revision, items))
+        found.retain(|key, _| {
+            group.is_none_or(|group| group == key.group) && name.is_none_or(|name| name == key.name)
+        });
+        Ok(found)
+    }
+
+    /// The name of every node that is or was known.
+    pub(crate) fn node_names(&self) -> Result<BTreeMap<u64, String>, Error> {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            id: u64,
+            name: String,
+        }
+        let mut names = BTreeMap::new();
+        for prefix in [keyspace::NODES, keyspace::MEMBERS] {
+            for kv in self.scan(RangeQuery::prefix(prefix))?.kvs {
+                let named: Named = serde_json::from_slice(&kv.value)
+                    .map_err(|source| Error::Damaged { key: kv.key, source })?;
+                names.insert(named.id, named.name);
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// One replica as it is shown: what its node says, or, before that, what is known from where it is
+/// assigned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplicaView {
+    /// The status that counts.
+    pub status: ReplicaStatus,
+    /// Where it is to be; `None` for one that is being removed.
+    pub assignment: Option<Assignment>,
+    /// Whether the status comes from a node.
+    pub is_reported: bool,
+}
+
+impl ReplicaView {
+    /// The generation it is to run.
+    pub fn wanted(&self) -> u64 {
+        self.assignment.as_ref().map_or(self.status.generation, |wanted| wanted.generation)
+    }
+}
+
+/// What is stored of one replica.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    /// By id of the node.
+    statuses: BTreeMap<u64, ReplicaStatus>,
+    assignment: Option<Assignment>,
+}
+
+impl Parts {
+    /// Takes in what was written; whose it is, and whether its view may have changed. `None` for a key
+    /// of something else.
+    pub(crate) fn put(
+        known: &mut BTreeMap<ReplicaKey, Self>,
+        kv: &KeyValue,
+    ) -> Result<Option<(ReplicaKey, bool)>, Error> {
+        if let Some((replica, assignment)) = decode_assignment(kv)? {
+            known.entry(replica.clone()).or_default().assignment = Some(assignment);
+            return Ok(Some((replica, true)));
+        }
+        let Some((replica, node)) = keyspace::parse_status(&kv.key) else { return Ok(None) };
+        let status = serde_json::from_slice(&kv.value)
+            .map_err(|source| Error::Damaged { key: kv.key.clone(), source })?;
+        let parts = known.entry(replica.clone()).or_default();
+        parts.statuses.insert(node, status);
+        Ok(Some((replica, parts.shows(node))))
+    }
+
+    /// Takes in that a key was removed; as [`Parts::put`].
+    pub(crate) fn remove(
+        known: &mut BTreeMap<ReplicaKey, Self>,
+        path: &str,
+    ) -> Option<(ReplicaKey, bool)> {
+        let (replica, node) = match keyspace::parse_assignment(path) {
+            Some(replica) => (replica, None),
+            None => keyspace::parse_status(path).map(|(replica, node)| (replica, Some(node)))?,
+        };
+        let parts = known.entry(replica.clone()).or_default();
+        let visible = match node {
+            Some(node) => {
+                parts.statuses.remove(&node);
+                parts.shows(node)
+            }
+            None => parts.assignment.take().is_some(),
+        };
+        if parts.statuses.is_empty() && parts.assignment.is_none() {
+            known.remove(&replica);
+        }
+        Some((replica, visible))
+    }
+
+    /// Whether the view is made from the status of this node.
+    fn shows(&self, node: u64) -> bool {
+        self.assignment.as_ref().is_none_or(|assignment| assignment.node == Some(node))
+    }
+
+    /// Whether the view has to name a node that has said nothing yet.
+    pub(crate) fn needs_name(&self) -> bool {
+        let node = self.assignment.as_ref().and_then(|assignment| assignment.node);
+        node.is_some_and(|id| !self.statuses.contains_key(&id))
+    }
+
+    /// The one view of the replica; `None` if there is none.
+    pub(crate) fn merge(
+        &self,
+        key: &ReplicaKey,
+        names: &BTreeMap<u64, String>,
+    ) -> Option<ReplicaView> {
+        let view = |status, is_reported| {
+            Some(ReplicaView { status, assignment: self.assignment.clone(), is_reported })
+        };
+        let Some(wanted) = &self.assignment else {
+            // Being removed; where there is still a container, that is what matters.
+            let last = self.statuses.values().max_by_key(|status| {
+                (status.engine_state.is_some(), status.since, Reverse(status.node_id))
+            })?;
+            return view(last.clone(), true);
+        };
+        if let Some(status) = wanted.node.and_then(|id| self.statuses.get(&id)) {
+            return view(status.clone(), true);
+        }
+        let mut status = match wanted.node {
+            Some(id) => {
+                let name = names.get(&id).cloned().unwrap_or_else(|| format!("node-{id}"));
+                ReplicaStatus::new(key.clone(), name, id, wanted.since)
+            }
+            None => ReplicaStatus::new(key.clone(), "", 0, wanted.since),
+        };
+        status.generation = wanted.generation;
+        status.reason.clone_from(&wanted.reason);
+        if wanted.node.is_none() {
+            status.state = ReplicaState::Pending;
+            status.reason.get_or_insert_with(|| Reason::new("NoNode", "no node is fit"));
+        }
+        view(status, false)
     }
 }
 

@@ -15,7 +15,7 @@ const OPS: usize = 1000;
 pub struct Report {
     /// New statuses.
     pub put: Vec<ReplicaStatus>,
-    /// Replicas that are gone; their restart tokens go with them.
+    /// Replicas that are gone from this node.
     pub remove: Vec<ReplicaKey>,
     /// What happened, oldest first. Revision and an empty node name are filled in.
     pub events: Vec<Event>,
@@ -29,7 +29,9 @@ impl Report {
 }
 
 impl Control {
-    /// Status of every replica, in key order, and the revision of that; from the local copy.
+    /// Every status any node has of a replica, in key order, and the revision of that; from the
+    /// local copy. A replica that moves has one on each of its two nodes, see
+    /// [`ReplicaStatus::node_id`]; [`Control::replicas`] shows the one that counts.
     pub async fn statuses(&self) -> Result<(Revision, Vec<ReplicaStatus>), Error> {
         let found = self.scan(RangeQuery::prefix(keyspace::STATUSES))?;
         let statuses = found.kvs.iter().filter_map(|kv| {
@@ -52,7 +54,7 @@ impl Control {
         Ok(found.kvs.into_iter().filter_map(token).collect())
     }
 
-    /// Stores a report: statuses and events in one transaction, in several only when there are
+    /// Stores a report: the node's own statuses and events in one transaction, in several only when there are
     /// more than about 1,000 changes. Answers with the revision afterwards.
     pub async fn report(&self, report: Report) -> Result<Revision, Error> {
         let Report { put, remove, mut events } = report;
@@ -62,10 +64,9 @@ impl Control {
                 event.node.clone_from(&self.inner.options.node_name);
             }
         }
-        let mut ops = Vec::with_capacity(put.len() + 2 * remove.len() + 1);
+        let mut ops = Vec::with_capacity(put.len() + remove.len() + 1);
         for replica in &remove {
             ops.push(Op::delete(keyspace::status(replica, self.node_id())));
-            ops.push(Op::delete(keyspace::restart(replica)));
         }
         for status in &put {
             let value = serde_json::to_vec(status).expect("a status is plain data");

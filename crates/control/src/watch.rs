@@ -1,8 +1,11 @@
-//! Streams of changes: events, objects, replica statuses.
+//! Streams of changes: events, objects, replicas.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::StreamExt as _;
-use smr_model::{Kind, ObjectKey, ReplicaStatus};
+use smr_model::{Kind, ObjectKey, ReplicaKey, ReplicaStatus};
 use smr_state::{EventKind, KeyRange, KeyValue, RangeQuery, Revision};
+use smr_store::WatchBatch;
 use smr_wire::{EventQuery, StreamItem, WatchEvent, WatchKind, WatchQuery};
 
 use crate::{
@@ -11,6 +14,7 @@ use crate::{
     keyspace,
     objects::kind_parameter,
     record::Record,
+    replicas::Parts,
     stream::{Items, follow},
 };
 
@@ -45,49 +49,51 @@ impl Control {
         })
     }
 
-    /// Objects and replica statuses as they change. Without `from`, everything that is there
-    /// comes first, then [`WatchKind::Synced`]. Resumes at `from` as long as history is kept.
-    /// Confidential values are masked. When nothing happens, a progress line comes every 15
-    /// seconds.
+    /// Objects and replicas as they change; of a replica that moves, what the node says that it is
+    /// assigned to. Without `from`, everything that is there comes first, then
+    /// [`WatchKind::Synced`]. Resumes at `from` as long as history is kept. Confidential values are
+    /// masked. When nothing happens, a progress line comes every 15 seconds.
     pub async fn watch(&self, query: &WatchQuery) -> Result<Items, Error> {
         let scope = Scope::parse(query)?;
         self.barrier().await?;
-        let (past, from) = match query.from {
-            Some(from) => (Vec::new(), from),
-            None => {
-                let (revision, items) = self.present(&scope)?;
-                (items, revision + 1)
-            }
+        let head = self.revision();
+        let from = query.from.unwrap_or(head + 1);
+        // What comes before `from` is only taken in, not told.
+        let start = from.min(head + 1);
+        let before = start.saturating_sub(1);
+        let mut known = BTreeMap::new();
+        if scope.replicas {
+            known = self.parts(scope.group.as_deref(), None, before)?;
+        }
+        let past = match query.from {
+            Some(_) => Vec::new(),
+            None => self.present(&scope, &known, head)?,
         };
         let control = self.clone();
         let range = scope.range();
-        follow(self.store(), past, range, from, move |batch| {
-            let mut items = Vec::new();
-            for event in batch.events.iter() {
-                let gone = event.kind == EventKind::Delete;
-                let change = if gone {
-                    scope.gone(&event.kv.key, batch.revision)
-                } else {
-                    control.change(&scope, &event.kv)?
-                };
-                items.extend(change.map(|change| StreamItem::Watch(Box::new(change))));
-            }
-            Ok(items)
+        follow(self.store(), past, range, start, move |batch| {
+            let items = control.changes(&scope, &mut known, &batch)?;
+            Ok(if batch.revision < from { Vec::new() } else { items })
         })
     }
 
-    /// Everything in scope as it is now, closed by [`WatchKind::Synced`].
-    fn present(&self, scope: &Scope) -> Result<(Revision, Vec<StreamItem>), Error> {
-        let revision = self.revision();
+    /// Everything in scope as it is at a revision, closed by [`WatchKind::Synced`].
+    fn present(
+        &self,
+        scope: &Scope,
+        known: &BTreeMap<ReplicaKey, Parts>,
+        revision: Revision,
+    ) -> Result<Vec<StreamItem>, Error> {
         let mut items = Vec::new();
-        let ranges = [(scope.objects, keyspace::OBJECTS), (scope.replicas, keyspace::STATUSES)];
-        for (_, prefix) in ranges.into_iter().filter(|(wanted, _)| *wanted) {
-            let found = self.scan(RangeQuery::prefix(prefix).at(revision))?;
+        if scope.objects {
+            let found = self.scan(RangeQuery::prefix(keyspace::OBJECTS).at(revision))?;
             for kv in &found.kvs {
-                let change = self.change(scope, kv)?;
-                items.extend(change.map(|change| StreamItem::Watch(Box::new(change))));
+                items.extend(self.object_change(scope, kv)?);
             }
         }
+        let names = self.node_names()?;
+        let views = known.iter().filter_map(|(key, parts)| parts.merge(key, &names));
+        items.extend(views.map(|view| replica_put(view.status, revision)));
         let synced = WatchEvent {
             kind: WatchKind::Synced,
             revision,
@@ -95,30 +101,79 @@ impl Control {
             object: None,
             replica: None,
         };
-        items.push(StreamItem::Watch(Box::new(synced)));
-        Ok((revision, items))
+        items.push(synced);
+        Ok(items.into_iter().map(|item| StreamItem::Watch(Box::new(item))).collect())
     }
 
-    /// What a written key means to a watch; nothing if it is out of scope.
-    fn change(&self, scope: &Scope, kv: &KeyValue) -> Result<Option<WatchEvent>, Error> {
-        let mut event = WatchEvent {
+    /// What one revision means to a watch: at most one line per object and replica.
+    fn changes(
+        &self,
+        scope: &Scope,
+        known: &mut BTreeMap<ReplicaKey, Parts>,
+        batch: &WatchBatch,
+    ) -> Result<Vec<StreamItem>, Error> {
+        let revision = batch.revision;
+        let mut items = Vec::new();
+        let mut changed = BTreeSet::new();
+        for event in batch.events.iter() {
+            let gone = event.kind == EventKind::Delete;
+            let path = &event.kv.key;
+            if path.starts_with(keyspace::OBJECTS) {
+                items.extend(match scope.admitted(path).filter(|_| gone) {
+                    Some(key) => Some(deleted(key, revision)),
+                    None if gone => None,
+                    None => self.object_change(scope, &event.kv)?,
+                });
+            } else if scope.replicas && scope.admits_replica(path) {
+                let touched =
+                    if gone { Parts::remove(known, path) } else { Parts::put(known, &event.kv)? };
+                changed.extend(touched.filter(|(_, visible)| *visible).map(|(key, _)| key));
+            }
+        }
+        let nameless = |key: &ReplicaKey| known.get(key).is_some_and(Parts::needs_name);
+        let names = if changed.iter().any(nameless) { self.node_names()? } else { BTreeMap::new() };
+        for key in changed {
+            let view = known.get(&key).and_then(|parts| parts.merge(&key, &names));
+            items.push(match view {
+                Some(view) => replica_put(view.status, revision),
+                None => deleted(replica_object(&key), revision),
+            });
+        }
+        Ok(items.into_iter().map(|item| StreamItem::Watch(Box::new(item))).collect())
+    }
+
+    /// What a written object means to a watch; nothing if it is out of scope.
+    fn object_change(&self, scope: &Scope, kv: &KeyValue) -> Result<Option<WatchEvent>, Error> {
+        let Some(key) = scope.admitted(&kv.key) else { return Ok(None) };
+        let record = Record::decode(kv)?;
+        let object = record.into_object(key.clone(), kv, &self.inner.data_key, false)?;
+        Ok(Some(WatchEvent {
             kind: WatchKind::Put,
             revision: kv.mod_revision,
-            key: scope.admitted(&kv.key),
-            object: None,
+            key: Some(key),
+            object: Some(object),
             replica: None,
-        };
-        let Some(key) = event.key.clone() else { return Ok(None) };
-        if kv.key.starts_with(keyspace::STATUSES) {
-            let status: ReplicaStatus = serde_json::from_slice(&kv.value)
-                .map_err(|source| Error::Damaged { key: kv.key.clone(), source })?;
-            event.replica = Some(status);
-        } else {
-            let record = Record::decode(kv)?;
-            event.object = Some(record.into_object(key, kv, &self.inner.data_key, false)?);
-        }
-        Ok(Some(event))
+        }))
     }
+}
+
+fn replica_put(status: ReplicaStatus, revision: Revision) -> WatchEvent {
+    WatchEvent {
+        kind: WatchKind::Put,
+        revision,
+        key: Some(replica_object(&status.key)),
+        object: None,
+        replica: Some(status),
+    }
+}
+
+fn deleted(key: ObjectKey, revision: Revision) -> WatchEvent {
+    WatchEvent { kind: WatchKind::Delete, revision, key: Some(key), object: None, replica: None }
+}
+
+/// The object of a replica's generated name.
+fn replica_object(replica: &ReplicaKey) -> ObjectKey {
+    ObjectKey::new(Kind::Containers, &replica.group, replica.generated_name())
 }
 
 impl Scope {
@@ -142,28 +197,30 @@ impl Scope {
     fn range(&self) -> KeyRange {
         match (self.objects, self.replicas) {
             (true, false) => KeyRange::prefix(keyspace::OBJECTS),
-            (false, true) => KeyRange::prefix(keyspace::STATUSES),
+            // Assignments and statuses, and little between them.
+            (false, true) => KeyRange::Range {
+                start: keyspace::ASSIGNMENTS.to_owned(),
+                end: format!("{}\u{7f}", keyspace::STATUSES),
+            },
             _ => KeyRange::prefix("/smr/"),
         }
     }
 
-    /// The object of a key that is in scope; for a replica, the object of its generated name.
+    /// The object of a key, if it is in scope.
     fn admitted(&self, path: &str) -> Option<ObjectKey> {
-        let key = if let Some((replica, _)) = keyspace::parse_status(path) {
-            let generated = replica.generated_name();
-            self.replicas.then(|| ObjectKey::new(Kind::Containers, replica.group, generated))?
-        } else {
-            let key = keyspace::parse_object(path).filter(|_| self.objects)?;
-            if self.kind.is_some_and(|kind| kind != key.kind) {
-                return None;
-            }
-            key
-        };
-        self.group.as_ref().is_none_or(|group| *group == key.group).then_some(key)
+        let key = keyspace::parse_object(path).filter(|_| self.objects)?;
+        let admitted = self.kind.is_none_or(|kind| kind == key.kind) && self.has(&key.group);
+        admitted.then_some(key)
     }
 
-    fn gone(&self, path: &str, revision: Revision) -> Option<WatchEvent> {
-        let key = Some(self.admitted(path)?);
-        Some(WatchEvent { kind: WatchKind::Delete, revision, key, object: None, replica: None })
+    /// Whether the key of a status or an assignment is in scope; anything for other keys.
+    fn admits_replica(&self, path: &str) -> bool {
+        let replica = keyspace::parse_assignment(path)
+            .or_else(|| keyspace::parse_status(path).map(|(replica, _)| replica));
+        replica.is_some_and(|replica| self.has(&replica.group))
+    }
+
+    fn has(&self, group: &str) -> bool {
+        self.group.as_ref().is_none_or(|wanted| wanted == group)
     }
 }
