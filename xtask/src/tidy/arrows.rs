@@ -20,6 +20,7 @@ const CRATES: &[Crate] = &[
     on(0, "smr-config", &["smr-model"]),
     on(1, "smr-state", &[]),
     on(1, "smr-template", &[]),
+    on(1, "smr-scheduler", &[]),
     on(1, "smr-reconcile", &["smr-template"]),
     on(2, "smr-store", &[]),
     on(2, "smr-pki", &[]),
@@ -28,8 +29,13 @@ const CRATES: &[Crate] = &[
     on(3, "smr-client", &[]),
     on(3, "smr-agent", &["smr-control"]),
     on(3, "smr-server", &["smr-control"]),
+    on(3, "smr-peer", &[]),
     on(3, "smr-cli", &["smr-client"]),
-    on(3, "smr-node", &["smr-control", "smr-client", "smr-agent", "smr-server", "smr-cli"]),
+    on(
+        3,
+        "smr-node",
+        &["smr-control", "smr-client", "smr-agent", "smr-server", "smr-peer", "smr-cli"],
+    ),
     on(4, "smr", &[]),
 ];
 

@@ -1,0 +1,109 @@
+//! A TLS stream that remembers what TLS said when it ended, and counts bytes.
+//!
+//! With TLS 1.3 a client learns only after its handshake that its certificate was refused, and
+//! HTTP/2 does not hand on why a connection ended.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What is known of a connection from outside.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge {
+    /// Why the other side ended it, if it said so.
+    pub(crate) alert: OnceLock<rustls::AlertDescription>,
+}
+
+/// Bytes to and from a peer, over all its connections.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) sent: AtomicU64,
+    pub(crate) received: AtomicU64,
+}
+
+/// The stream.
+pub(crate) struct Gauged<S> {
+    inner: S,
+    gauge: Arc<Gauge>,
+    traffic: Arc<Traffic>,
+}
+
+impl<S> Gauged<S> {
+    pub(crate) fn new(inner: S, gauge: Arc<Gauge>, traffic: Arc<Traffic>) -> Self {
+        Self { inner, gauge, traffic }
+    }
+
+    fn note<T>(&self, result: &io::Result<T>) {
+        let Err(error) = result else { return };
+        let tls = error.get_ref().and_then(|it| it.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::AlertReceived(alert)) = tls {
+            let _ = self.gauge.alert.set(*alert);
+        }
+    }
+
+    fn written(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = &poll {
+            self.note(result);
+            if let Ok(count) = result {
+                self.traffic.sent.fetch_add(*count as u64, Relaxed);
+            }
+        }
+        poll
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Gauged<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut self.inner).poll_read(context, buffer);
+        if let Poll::Ready(result) = &poll {
+            self.note(result);
+            self.traffic.received.fetch_add((buffer.filled().len() - before) as u64, Relaxed);
+        }
+        poll
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Gauged<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.written(poll)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.inner).poll_write_vectored(context, pieces);
+        self.written(poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
