@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use openraft::testing::{StoreBuilder, Suite};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     Options,
@@ -30,6 +30,7 @@ impl StoreBuilder<TypeConfig, LogStorage, StateMachine, tempfile::TempDir> for B
             hub: Arc::new(Hub::default()),
             leases: Arc::new(Notify::new()),
             dir: Arc::clone(&dir),
+            progress: watch::Sender::new(0),
         };
         Ok((temporary, LogStorage { wal, _dir: dir }, state_machine))
     }

@@ -39,6 +39,20 @@ impl DataDir {
         Ok(dir)
     }
 
+    /// Whose directory it is, if no node runs on it. Changes nothing.
+    pub(crate) fn peek(root: &Path) -> Result<NodeId, OpenError> {
+        let file = root.join("format");
+        let failed = |source| OpenError::Io { file: file.clone(), source };
+        let text = fs::read_to_string(&file).map_err(failed)?;
+        let lock = root.join("lock");
+        let lock = File::open(&lock).map_err(|source| OpenError::Io { file: lock, source })?;
+        if lock.try_lock_shared().is_err() {
+            return Err(OpenError::Locked { dir: root.to_owned() });
+        }
+        let node = text.lines().nth(1).and_then(|line| line.strip_prefix("node ")?.parse().ok());
+        node.ok_or(OpenError::Damaged { file, offset: 0, what: "no node identity" })
+    }
+
     pub(crate) fn wal(&self) -> PathBuf {
         self.root.join("wal")
     }

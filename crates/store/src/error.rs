@@ -1,6 +1,6 @@
 //! How opening, using and backing up the store can fail.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use smr_state::{Refusal, Revision, SnapshotError};
 
@@ -140,6 +140,36 @@ pub enum Error {
     /// A quorum did not answer in time.
     #[error("no quorum of voters answers")]
     NoQuorum,
+    /// No leader is known and none came to be while an election could be under way. The write did not
+    /// happen.
+    #[error(
+        "no leader for `{}` ms; a majority of the voters `{voters:?}` has to be running and reachable",
+        silent.as_millis()
+    )]
+    NoLeader {
+        /// How long this node has not heard of a leader.
+        silent: Duration,
+        /// Who could elect one.
+        voters: Vec<NodeId>,
+    },
+    /// The write was handed over, but whether it happened is not known. It may still happen.
+    #[error(
+        "no answer to the write within `{}` ms, it may or may not have happened; read the keys before repeating it",
+        after.as_millis()
+    )]
+    Unknown {
+        /// How long was waited.
+        after: Duration,
+    },
+    /// A member does not answer, so that what was asked for cannot be completed.
+    #[error("node `{id}` does not answer; check that it runs and that its address is right")]
+    Unreachable {
+        /// The member.
+        id: NodeId,
+    },
+    /// Leadership was not handed over in time; this node leads on, or nobody does for a moment.
+    #[error("leadership did not pass to another voter in time; try again when more voters are up")]
+    NotTransferred,
     /// The change of members is not possible, or another one is under way.
     #[error(
         "members cannot be changed: the change is empty, names unknown members, or another one is under way"

@@ -7,7 +7,7 @@ use std::sync::{
 
 use openraft::ServerState;
 use smr_state::{Command, Meta};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
 use crate::{
     Options, applied::Applied, batch::Raft, proposer::Proposal, snapshots::Snapshots, wal::Wal,
@@ -82,9 +82,8 @@ pub(crate) async fn run(
         let leads = raft.server_metrics().borrow().state == ServerState::Leader;
         if leads && let Some(revision) = house.compaction(&head.meta) {
             let Some(proposals) = proposals.upgrade() else { return };
-            let (answer, answered) = oneshot::channel();
-            let command = Command::Compact { revision };
-            if proposals.send(Proposal { command, answer }).await.is_err() {
+            let (proposal, answered) = Proposal::here(Command::Compact { revision });
+            if proposals.send(proposal).await.is_err() {
                 return;
             }
             drop(proposals);

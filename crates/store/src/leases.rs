@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use openraft::{BasicNode, metrics::RaftServerMetrics};
 use smr_state::{Command, LeaseId, leases};
 use tokio::{
-    sync::{Notify, mpsc, oneshot, watch},
+    sync::{Notify, mpsc, watch},
     time::Instant,
 };
 
@@ -48,8 +48,7 @@ pub(crate) async fn run(
                     let Some(proposals) = proposals.upgrade() else { return };
                     let command = Command::ExpireLease { id: *id, renewals: *renewals };
                     // The outcome shows in the keyspace; a refused attempt is repeated.
-                    let (answer, _) = oneshot::channel();
-                    let _ = proposals.send(Proposal { command, answer }).await;
+                    let _ = proposals.send(Proposal::here(command).0).await;
                     *deadline = now + Duration::from_secs(1);
                 }
             }

@@ -12,21 +12,30 @@
 mod applied;
 mod backup;
 mod batch;
+mod cluster;
 #[cfg(test)]
 mod conformance;
 mod dir;
+mod election;
 mod error;
+mod forward;
+mod handle;
 mod housekeeping;
 mod hub;
+mod leadership;
 mod leases;
 mod log_storage;
+mod membership;
 mod open;
 mod options;
 mod proposer;
+mod read_index;
+mod recovery;
 mod snapshots;
 mod state_machine;
 mod status;
 mod store;
+mod transfer;
 mod transport;
 mod trust;
 mod wal;
@@ -34,7 +43,9 @@ mod watch;
 
 pub use backup::{BackupInfo, restore_backup, restore_backup_as, verify_backup};
 pub use error::{BackupError, Error, OpenError};
+pub use leadership::{Leadership, MemberStatus, SnapshotProgress};
 pub use options::Options;
+pub use recovery::{Inspection, RecoverInfo, inspect, recover};
 pub use smr_state::{
     CmpOp, Command, Compare, Event, EventKind, KeyRange, KeyValue, Lease, LeaseId, Op, OpResponse,
     Put, RangeOutcome, RangeQuery, Refusal, Response, Revision, Sort, SortOrder, SortTarget,
@@ -42,7 +53,7 @@ pub use smr_state::{
 };
 pub use status::StoreStatus;
 pub use store::Store;
-pub use transport::{Member, NoPeers, Rpc, RpcKind, Transport, TransportError};
+pub use transport::{Member, NoPeers, NotSent, Rpc, RpcKind, Transport, TransportError};
 pub use watch::{Watch, WatchBatch};
 
 /// Identity of a member of the cluster: small, stable, never reused.

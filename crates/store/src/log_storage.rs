@@ -3,7 +3,7 @@
 use std::{fmt::Debug, io, ops::RangeBounds, sync::Arc};
 
 use openraft::{
-    LogState, OptionalSend, RaftLogReader, StorageIOError,
+    EntryPayload, LogState, OptionalSend, RaftLogReader, StorageIOError,
     storage::{LogFlushed, RaftLogStorage},
 };
 use tokio::sync::oneshot;
@@ -87,6 +87,11 @@ impl RaftLogStorage<TypeConfig> for LogStorage {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        let entries = entries.into_iter().inspect(|entry| {
+            if let EntryPayload::Normal(batch) = &entry.payload {
+                batch.appending();
+            }
+        });
         self.wal.append(entries, Box::new(move |result| callback.log_io_completed(result)));
         Ok(())
     }

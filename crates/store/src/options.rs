@@ -34,6 +34,8 @@ pub struct Options {
     pub heartbeat: Duration,
     /// Silence after which a voter stands for election (between this and twice this).
     pub election_timeout: Duration,
+    /// Longest a write may take before it is answered with [`Error::Unknown`](crate::Error::Unknown).
+    pub propose_timeout: Duration,
     /// How other members are reached.
     pub transport: Arc<dyn Transport>,
 }
@@ -53,8 +55,9 @@ impl Options {
             segment_bytes: 8 * 1024 * 1024,
             min_free_bytes: 32 * 1024 * 1024,
             cache_bytes: 4 * 1024 * 1024,
-            heartbeat: Duration::from_millis(200),
+            heartbeat: Duration::from_millis(250),
             election_timeout: Duration::from_secs(1),
+            propose_timeout: Duration::from_secs(10),
             transport: Arc::new(NoPeers),
         }
     }

@@ -1,17 +1,15 @@
-//! Gathers concurrent commands into one log entry, so that they share one append and one sync.
+//! Gathers concurrent commands into one log entry, or into one message to the leader.
 
 use std::{collections::VecDeque, path::PathBuf, sync::Arc};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use openraft::error::{ClientWriteError, ForwardToLeader};
-use smr_state::{Command, Response};
-use tokio::sync::{mpsc, oneshot};
-
-use crate::{
-    Error,
-    batch::{Batch, Raft},
-    wal::Wal,
+use smr_state::{Command, CommandResult};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
 };
+
+use crate::{Error, forward::Forwarder, wal::Wal};
 
 /// Most commands in one log entry.
 const BATCH_COMMANDS: usize = 512;
@@ -19,13 +17,49 @@ const BATCH_COMMANDS: usize = 512;
 const BATCH_BYTES: usize = 1024 * 1024;
 /// Entries under way: while one is synced the next one is gathered.
 const IN_FLIGHT: usize = 2;
-/// Log bytes an entry may need beyond its commands.
-const ENTRY_OVERHEAD: u64 = 4096;
 
-/// A command and whom to answer.
+/// What became of commands: index of their log entry, and a result for each.
+#[derive(Debug, Clone)]
+pub(crate) struct Done {
+    pub(crate) index: u64,
+    pub(crate) results: Vec<CommandResult>,
+}
+
+/// Whom to answer.
+pub(crate) type Answer = oneshot::Sender<Result<Done, Error>>;
+
+/// Where commands may be proposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Anywhere: they are forwarded when another member leads.
+    Cluster,
+    /// Here, if this node leads.
+    Here,
+    /// Here, if this node leads in this term.
+    Term(u64),
+}
+
+/// Commands and whom to answer.
 pub(crate) struct Proposal {
-    pub(crate) command: Command,
-    pub(crate) answer: oneshot::Sender<Result<Response, Error>>,
+    pub(crate) commands: Vec<Command>,
+    pub(crate) scope: Scope,
+    pub(crate) arrived: Instant,
+    pub(crate) answer: Answer,
+}
+
+impl Proposal {
+    pub(crate) fn new(
+        commands: Vec<Command>,
+        scope: Scope,
+    ) -> (Self, oneshot::Receiver<Result<Done, Error>>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { commands, scope, arrived: Instant::now(), answer }, answered)
+    }
+
+    /// A proposal of this node's own tasks, which only a leader makes.
+    pub(crate) fn here(command: Command) -> (Self, oneshot::Receiver<Result<Done, Error>>) {
+        Self::new(vec![command], Scope::Here)
+    }
 }
 
 /// Tells what space there is.
@@ -38,7 +72,7 @@ pub(crate) struct Space {
 
 impl Space {
     /// Refuses when the log has no allocated room for `bytes`, or the disk is nearly full.
-    async fn check(&self, bytes: u64) -> Result<(), Error> {
+    pub(crate) async fn check(&self, bytes: u64) -> Result<(), Error> {
         let full = || Error::DiskFull { dir: self.dir.clone() };
         if fs2::available_space(&self.dir).is_ok_and(|free| free < self.min_free_bytes + bytes) {
             return Err(full());
@@ -52,30 +86,30 @@ impl Space {
     }
 }
 
-/// Runs until every sender is gone or `raft` stopped.
-pub(crate) async fn run(raft: Raft, space: Space, mut inbox: mpsc::Receiver<Proposal>) {
+/// Runs until every sender is gone or consensus stopped.
+pub(crate) async fn run(forwarder: Arc<Forwarder>, mut inbox: mpsc::Receiver<Proposal>) {
     let mut waiting: VecDeque<Proposal> = VecDeque::new();
     let mut arrived = Vec::with_capacity(BATCH_COMMANDS);
     let mut in_flight = FuturesUnordered::new();
-    let mut bytes_in_flight = 0;
+    let mut paused = forwarder.cluster.paused.subscribe();
+    let mut look = tokio::time::interval(forwarder.cluster.heartbeat);
     let mut open = true;
     while open || !waiting.is_empty() || !in_flight.is_empty() {
-        while !waiting.is_empty() && in_flight.len() < IN_FLIGHT {
+        while !waiting.is_empty() && in_flight.len() < IN_FLIGHT && !*paused.borrow_and_update() {
             let group = take_group(&mut waiting);
-            if let Some((bytes, answered)) = propose(&raft, &space, group, bytes_in_flight).await {
-                bytes_in_flight += bytes;
-                in_flight.push(async move {
-                    answered.await;
-                    bytes
-                });
-            }
+            in_flight.push(Arc::clone(&forwarder).deliver(group));
         }
         tokio::select! {
             biased;
-            Some(bytes) = in_flight.next() => bytes_in_flight -= bytes,
+            Some(()) = in_flight.next() => {}
             count = inbox.recv_many(&mut arrived, BATCH_COMMANDS), if open && waiting.len() < BATCH_COMMANDS => {
                 open = count > 0;
                 waiting.extend(arrived.drain(..));
+            }
+            _ = paused.changed(), if !waiting.is_empty() => {}
+            // Those under way may wait for a quorum that is gone: the others are told so at once.
+            _ = look.tick(), if !waiting.is_empty() => {
+                forwarder.refuse_hopeless(&mut waiting);
             }
         }
         // Whatever arrived meanwhile joins the next entry.
@@ -89,64 +123,23 @@ pub(crate) async fn run(raft: Raft, space: Space, mut inbox: mpsc::Receiver<Prop
 
 fn take_group(waiting: &mut VecDeque<Proposal>) -> Vec<Proposal> {
     let mut group = Vec::with_capacity(waiting.len().min(BATCH_COMMANDS));
-    let mut bytes = 0;
-    while group.len() < BATCH_COMMANDS
-        && let Some(next) = waiting.front()
-    {
-        bytes += size(&next.command);
-        if bytes > BATCH_BYTES && !group.is_empty() {
+    let (mut bytes, mut count) = (0, 0);
+    while let Some(next) = waiting.front() {
+        bytes += next.commands.iter().map(size).sum::<usize>();
+        count += next.commands.len();
+        if (bytes > BATCH_BYTES || count > BATCH_COMMANDS) && !group.is_empty() {
             break;
         }
-        group.extend(waiting.pop_front());
+        // A writer that went away before anything was done does not want it done.
+        group.extend(waiting.pop_front().filter(|proposal| !proposal.answer.is_closed()));
     }
     group
 }
 
-/// Hands a group to openraft; returns its bytes of log, and a future that answers the writers.
-async fn propose(
-    raft: &Raft,
-    space: &Space,
-    group: Vec<Proposal>,
-    bytes_in_flight: u64,
-) -> Option<(u64, impl Future<Output = ()> + use<>)> {
-    let (commands, answers): (Vec<_>, Vec<_>) =
-        group.into_iter().map(|proposal| (proposal.command, proposal.answer)).unzip();
-    let batch = Batch::new(&commands);
-    let bytes = batch.len() as u64 + ENTRY_OVERHEAD;
-    // What is on its way will take the same room.
-    if let Err(error) = space.check(bytes_in_flight + bytes).await {
-        refuse(answers, &error);
-        return None;
-    }
-    match raft.client_write_ff(batch).await {
-        Ok(result) => Some((bytes, async move {
-            match result.await {
-                Ok(Ok(written)) => {
-                    for (answer, result) in answers.into_iter().zip(written.data.0) {
-                        // A writer that went away does not want its answer.
-                        let _ = answer.send(result.map_err(Error::from));
-                    }
-                }
-                Ok(Err(ClientWriteError::ForwardToLeader(ForwardToLeader {
-                    leader_id, ..
-                }))) => {
-                    refuse(answers, &Error::NotLeader { leader: leader_id });
-                }
-                Ok(Err(ClientWriteError::ChangeMembershipError(_))) | Err(_) => {
-                    refuse(answers, &Error::Stopped);
-                }
-            }
-        })),
-        Err(_) => {
-            refuse(answers, &Error::Stopped);
-            None
-        }
-    }
-}
-
-fn refuse(answers: Vec<oneshot::Sender<Result<Response, Error>>>, error: &Error) {
-    for answer in answers {
-        let _ = answer.send(Err(error.clone()));
+/// Answers all of them with the same error.
+pub(crate) fn refuse(group: impl IntoIterator<Item = Proposal>, error: &Error) {
+    for proposal in group {
+        let _ = proposal.answer.send(Err(error.clone()));
     }
 }
 

@@ -181,6 +181,19 @@ pub(crate) fn load(applied: &Applied, path: &Path) -> Result<SnapshotHeader, Sna
     Ok(header)
 }
 
+/// What the newest snapshot in `dir` covers. Changes nothing.
+pub(crate) fn newest_meta(dir: &Path) -> Result<Option<SnapshotMeta>, OpenError> {
+    let failed = |source| OpenError::Io { file: dir.to_owned(), source };
+    let mut newest = None;
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "snap") {
+            newest = newest.max(Some(path));
+        }
+    }
+    newest.map(|path| Ok(read_header(&path).map_err(open_error)?.meta)).transpose()
+}
+
 /// Reads a whole snapshot stream and checks every checksum in it.
 pub(crate) fn verify(path: &Path) -> Result<SnapshotHeader, SnapshotFault> {
     let mut reader = open_reader(path)?;

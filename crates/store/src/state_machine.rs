@@ -16,7 +16,7 @@ use smr_state::{Machine, Response, Revision};
 use tokio::{
     fs::File,
     io::{AsyncSeekExt, AsyncWriteExt},
-    sync::Notify,
+    sync::{Notify, watch},
 };
 
 use crate::{
@@ -38,6 +38,8 @@ pub(crate) struct StateMachine {
     pub(crate) house: Arc<Housekeeping>,
     /// Keeps the directory locked for as long as anything may be written to it.
     pub(crate) dir: Arc<DataDir>,
+    /// Told the index of the last entry applied.
+    pub(crate) progress: watch::Sender<u64>,
 }
 
 /// Why entries could not be applied.
@@ -89,6 +91,7 @@ impl StateMachine {
         self.applied.write(outcome, marker).map_err(state_fault)?;
         self.house.applied(index, &meta);
         self.hub.publish(commits, revision);
+        self.progress.send_replace(index);
         if leases || results.iter().flat_map(|o| &o.0).any(|r| matches!(r, Ok(Response::Lease(_))))
         {
             self.leases.notify_one();
@@ -176,6 +179,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         match loaded.await {
             Ok(Ok(header)) => {
                 self.hub.reset(header.revision);
+                let index = header.meta.last_log_id.map_or(0, |id| id.index);
+                self.progress.send_replace(index);
                 self.leases.notify_one();
                 Ok(())
             }

@@ -1,59 +1,67 @@
 //! The store: what the rest of the product sees.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::SystemTime,
 };
 
-use openraft::{
-    BasicNode, ServerState, SnapshotPolicy,
-    error::{CheckIsLeaderError, ClientWriteError, ForwardToLeader, RaftError},
-};
+use openraft::{BasicNode, ServerState, SnapshotPolicy};
 use smr_state::{
     Command, KeyRange, KeyValue, Lease, LeaseId, Op, OpResponse, RangeOutcome, RangeQuery,
     Response, Revision, Txn, TxnOutcome,
 };
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot, watch},
     task::JoinSet,
+    time::timeout,
 };
 
 use crate::{
-    BackupError, BackupInfo, Error, Member, NodeId, OpenError, Options, Rpc, StoreStatus, Watch,
+    BackupError, BackupInfo, Error, Leadership, NodeId, OpenError, Options, StoreStatus, Watch,
     applied::Applied,
     backup,
     batch::Raft,
+    cluster::{Cluster, Route},
     dir::{DataDir, is_full},
+    election::Election,
+    forward::Forwarder,
     housekeeping::{self, Housekeeping},
     hub::Hub,
     leases,
     log_storage::LogStorage,
     open::{Disk, open_disk},
-    proposer::{self, Proposal, Space},
+    proposer::{self, Proposal, Scope, Space},
+    read_index::{self, Asked},
     snapshots::SharedSnapshots,
     state_machine::StateMachine,
-    transport::{self, Network},
+    transport::Network,
     wal::Wal,
 };
 
 /// Proposals that wait; further writers wait for room.
 const WAITING_PROPOSALS: usize = 4096;
+/// Bytes of a snapshot per message.
+const SNAPSHOT_CHUNK_BYTES: u64 = 1024 * 1024;
 
 /// The replicated keyspace. A cheap handle: clones share one store.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
-struct Inner {
-    node_id: NodeId,
-    raft: Raft,
+pub(crate) struct Inner {
+    pub(crate) raft: Raft,
+    pub(crate) cluster: Arc<Cluster>,
+    /// Held while members are changed or leadership is handed over.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+    pub(crate) forwarder: Arc<Forwarder>,
+    pub(crate) wal: Arc<Wal>,
+    pub(crate) proposals: mpsc::Sender<Proposal>,
+    pub(crate) questions: mpsc::Sender<Asked>,
     dir: Arc<DataDir>,
-    wal: Arc<Wal>,
     applied: Arc<Applied>,
     snapshots: SharedSnapshots,
     hub: Arc<Hub>,
-    proposals: mpsc::Sender<Proposal>,
     /// Ends its tasks when the last handle is dropped.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -94,13 +102,29 @@ impl Store {
         })
     }
 
-    /// Runs a transaction. Returns once it is durable on a quorum and applied here.
+    /// Runs a transaction, here or by way of the leader. Returns once it is durable on a quorum and
+    /// applied here.
+    ///
+    /// # Errors
+    ///
+    /// With [`Error::Unknown`] and [`Error::Stopped`] it may or may not have happened; with all others
+    /// nothing did.
     pub async fn txn(&self, txn: Txn) -> Result<TxnOutcome, Error> {
-        txn.validate()?;
-        match self.propose(Command::Txn(txn)).await? {
-            Response::Txn(outcome) => Ok(outcome),
-            Response::Lease(_) | Response::Done { .. } => Err(Error::BadMessage),
+        self.scoped_txn(txn, Scope::Cluster).await
+    }
+
+    /// Runs a transaction only if this node leads in `term`, the one that
+    /// [`leadership`](Self::leadership) told; never forwarded. For controllers that act as the leader.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotLeader`] when this node does not lead (any more, or in another term), otherwise as
+    /// for [`txn`](Self::txn).
+    pub async fn txn_local(&self, term: u64, txn: Txn) -> Result<TxnOutcome, Error> {
+        if self.leads()? != term {
+            return Err(Error::NotLeader { leader: None });
         }
+        self.scoped_txn(txn, Scope::Term(term)).await
     }
 
     /// Writes one key and returns the revision of the write.
@@ -136,19 +160,27 @@ impl Store {
     }
 
     /// Waits until the local copy has everything that was acknowledged anywhere before this call;
-    /// reads after it are linearizable. Only the leader can answer.
+    /// reads after it are linearizable. Many callers at once share one round with the voters.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoLeader`], [`Error::NoQuorum`], or [`Error::Unknown`] when this node does not catch
+    /// up in time.
     pub async fn barrier(&self) -> Result<Revision, Error> {
-        match self.0.raft.ensure_linearizable().await {
-            Ok(_) => Ok(self.revision()),
-            Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(ForwardToLeader {
-                leader_id,
-                ..
-            }))) => Err(Error::NotLeader { leader: leader_id }),
-            Err(RaftError::APIError(CheckIsLeaderError::QuorumNotEnough(_))) => {
-                Err(Error::NoQuorum)
-            }
-            Err(RaftError::Fatal(_)) => Err(Error::Stopped),
+        let (asked, answer) = oneshot::channel();
+        self.0.questions.send(asked).await.map_err(|_| Error::Stopped)?;
+        let index = answer.await.unwrap_or(Err(Error::Stopped))?;
+        let after = self.0.cluster.propose_timeout;
+        match timeout(after, self.0.cluster.wait_applied(index)).await {
+            Ok(Some(())) => Ok(self.revision()),
+            Ok(None) => Err(Error::Stopped),
+            Err(_) => Err(Error::Unknown { after }),
         }
+    }
+
+    /// Who leads; changes show at once, silence of a leader after twice the election timeout.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.0.cluster.leadership.subscribe()
     }
 
     /// Current revision of the local copy.
@@ -197,14 +229,18 @@ impl Store {
         backup::create(&self.0.applied, to, SystemTime::now()).await
     }
 
-    /// Whether this node leads.
+    /// Whether this node leads and believes that a quorum follows it.
     pub fn is_leader(&self) -> bool {
-        self.0.raft.server_metrics().borrow().state == ServerState::Leader
+        self.leads().is_ok()
     }
 
     /// The leader as far as this node knows.
     pub fn leader(&self) -> Option<NodeId> {
-        self.0.raft.server_metrics().borrow().current_leader
+        match self.0.cluster.route(&self.0.raft) {
+            Route::Here { .. } => Some(self.0.cluster.node_id),
+            Route::To(leader) => Some(leader.id),
+            Route::NoQuorum | Route::Nobody => None,
+        }
     }
 
     /// State and counters.
@@ -214,8 +250,8 @@ impl Store {
         let (syncs, appended, _) = self.0.wal.counters();
         let membership = metrics.membership_config.membership();
         StoreStatus {
-            node_id: self.0.node_id,
-            leader: metrics.current_leader,
+            node_id: self.0.cluster.node_id,
+            leader: self.leader(),
             term: metrics.current_term,
             revision: head.meta.revision,
             compacted: head.meta.compacted,
@@ -232,25 +268,6 @@ impl Store {
                 None => metrics.running_state.err().map(|fault| fault.to_string()),
             },
         }
-    }
-
-    /// Answers a message that the transport of another member brought.
-    pub async fn handle(&self, rpc: Rpc) -> Result<Vec<u8>, Error> {
-        transport::handle(&self.0.raft, rpc).await
-    }
-
-    /// Adds a member without a vote and brings it up to date. Only the leader can.
-    pub async fn add_learner(&self, member: Member) -> Result<(), Error> {
-        let node = BasicNode { addr: member.address };
-        let added = self.0.raft.add_learner(member.id, node, true).await;
-        added.map(|_| ()).map_err(|error| write_error(&error))
-    }
-
-    /// Makes exactly these members voters; they must be members already. Former voters that are not
-    /// named stay as learners. Only the leader can.
-    pub async fn set_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), Error> {
-        let changed = self.0.raft.change_membership(voters, true).await;
-        changed.map(|_| ()).map_err(|error| write_error(&error))
     }
 
     /// Makes a snapshot now and cuts the log behind it.
@@ -286,13 +303,20 @@ impl Store {
         let Disk { dir, wal, snapshots, applied } = disk;
         let hub = Arc::new(Hub::new(applied.head().meta.revision));
         let lease_changes = Arc::new(Notify::new());
-        let election = u64::try_from(options.election_timeout.as_millis())?.max(2);
+        let election = u64::try_from(options.election_timeout.as_millis())?;
+        let heartbeat = u64::try_from(options.heartbeat.as_millis())?.max(1);
+        let applied_index = applied.head().marker.last_applied.map_or(0, |id| id.index);
+        let cluster = Arc::new(Cluster::new(options, applied_index));
         let config = openraft::Config {
             cluster_name: "smr".to_owned(),
-            heartbeat_interval: u64::try_from(options.heartbeat.as_millis())?.max(1),
-            election_timeout_min: election,
-            election_timeout_max: election * 2,
-            install_snapshot_timeout: 10_000,
+            heartbeat_interval: heartbeat,
+            // Elections are our own business (`election`); what these still decide is how long a vote
+            // may take, and how long after a sign of life of a leader no vote is given.
+            enable_elect: false,
+            election_timeout_min: (election / 2).max(heartbeat + 1),
+            election_timeout_max: (election / 2).max(heartbeat + 1) + 1,
+            install_snapshot_timeout: 60_000,
+            snapshot_max_chunk_size: SNAPSHOT_CHUNK_BYTES,
             max_payload_entries: 64,
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: options.keep_entries,
@@ -306,11 +330,12 @@ impl Store {
             leases: Arc::clone(&lease_changes),
             house: Arc::clone(&house),
             dir: Arc::clone(&dir),
+            progress: cluster.applied.clone(),
         };
         let raft = Raft::new(
             options.node_id,
             Arc::new(config.validate()?),
-            Network(Arc::clone(&options.transport)),
+            Network { cluster: Arc::clone(&cluster), snapshots: Arc::clone(&snapshots) },
             LogStorage { wal: Arc::clone(&wal), _dir: Arc::clone(&dir) },
             state_machine,
         )
@@ -321,8 +346,19 @@ impl Store {
             min_free_bytes: options.min_free_bytes,
             wal: Arc::clone(&wal),
         };
+        let forwarder = Arc::new(Forwarder {
+            cluster: Arc::clone(&cluster),
+            raft: raft.clone(),
+            space,
+            bytes_in_flight: AtomicU64::new(0),
+        });
+        let (questions, asked) = mpsc::channel(WAITING_PROPOSALS);
         let mut tasks = JoinSet::new();
-        tasks.spawn(proposer::run(raft.clone(), space, inbox));
+        tasks.spawn(proposer::run(Arc::clone(&forwarder), inbox));
+        tasks.spawn(read_index::run(Arc::clone(&forwarder), asked));
+        let election =
+            Election { cluster: Arc::clone(&cluster), raft: raft.clone(), wal: Arc::clone(&wal) };
+        tasks.spawn(election.run());
         tasks.spawn(leases::run(
             raft.server_metrics(),
             Arc::clone(&applied),
@@ -336,14 +372,17 @@ impl Store {
             proposals.downgrade(),
         ));
         let inner = Inner {
-            node_id: options.node_id,
             raft,
-            dir,
+            cluster,
+            changing: tokio::sync::Mutex::default(),
+            forwarder,
             wal,
+            proposals,
+            questions,
+            dir,
             applied,
             snapshots,
             hub,
-            proposals,
             tasks: Mutex::new(tasks),
         };
         Ok(Self(Arc::new(inner)))
@@ -381,22 +420,39 @@ impl Store {
         Ok(())
     }
 
-    async fn propose(&self, command: Command) -> Result<Response, Error> {
-        let (answer, answered) = oneshot::channel();
-        let proposal = Proposal { command, answer };
-        self.0.proposals.send(proposal).await.map_err(|_| Error::Stopped)?;
-        answered.await.unwrap_or(Err(Error::Stopped))
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    async fn scoped_txn(&self, txn: Txn, scope: Scope) -> Result<TxnOutcome, Error> {
+        txn.validate()?;
+        match self.propose(Command::Txn(txn), scope).await? {
+            Response::Txn(outcome) => Ok(outcome),
+            Response::Lease(_) | Response::Done { .. } => Err(Error::BadMessage),
+        }
+    }
+
+    async fn propose(&self, command: Command, scope: Scope) -> Result<Response, Error> {
+        let (proposal, answered) = Proposal::new(vec![command], scope);
+        let after = self.0.cluster.propose_timeout;
+        let proposed = async {
+            self.0.proposals.send(proposal).await.map_err(|_| Error::Stopped)?;
+            answered.await.unwrap_or(Err(Error::Stopped))
+        };
+        let done = timeout(after, proposed).await.unwrap_or(Err(Error::Unknown { after }))?;
+        let result = done.results.into_iter().next().ok_or(Error::BadMessage)?;
+        result.map_err(Error::from)
     }
 
     async fn lease_command(&self, command: Command) -> Result<Lease, Error> {
-        match self.propose(command).await? {
+        match self.propose(command, Scope::Cluster).await? {
             Response::Lease(lease) => Ok(lease),
             Response::Txn(_) | Response::Done { .. } => Err(Error::BadMessage),
         }
     }
 
     async fn done_command(&self, command: Command) -> Result<Revision, Error> {
-        match self.propose(command).await? {
+        match self.propose(command, Scope::Cluster).await? {
             Response::Done { revision } => Ok(revision),
             Response::Txn(_) | Response::Lease(_) => Err(Error::BadMessage),
         }
@@ -405,23 +461,12 @@ impl Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("node_id", &self.0.node_id).finish_non_exhaustive()
+        f.debug_struct("Store").field("node_id", &self.0.cluster.node_id).finish_non_exhaustive()
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner).abort_all();
-    }
-}
-
-fn write_error(error: &RaftError<u64, ClientWriteError<u64, BasicNode>>) -> Error {
-    match error {
-        RaftError::APIError(ClientWriteError::ForwardToLeader(ForwardToLeader {
-            leader_id,
-            ..
-        })) => Error::NotLeader { leader: *leader_id },
-        RaftError::APIError(ClientWriteError::ChangeMembershipError(_)) => Error::Membership,
-        RaftError::Fatal(_) => Error::Stopped,
     }
 }

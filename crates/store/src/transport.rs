@@ -15,8 +15,8 @@ use openraft::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Error, NodeId,
-    batch::{Raft, TypeConfig},
+    Error, NodeId, SnapshotProgress, batch::TypeConfig, cluster::Cluster,
+    snapshots::SharedSnapshots,
 };
 
 /// Version of the messages between members; the first byte of each.
@@ -40,6 +40,44 @@ pub enum RpcKind {
     Vote,
     /// A piece of a snapshot.
     InstallSnapshot,
+    /// Commands for the leader; the answer may take as long as a write takes.
+    Propose,
+    /// A question to the leader how far a linearizable read has to wait.
+    ReadIndex,
+    /// A question whether a vote would be given; changes nothing.
+    PreVote,
+    /// The leader hands over: stand for election at once. Answered when that is decided.
+    TimeoutNow,
+    /// Are you there; changes nothing.
+    Probe,
+}
+
+impl RpcKind {
+    /// All kinds.
+    pub const ALL: [Self; 8] = [
+        Self::AppendEntries,
+        Self::Vote,
+        Self::InstallSnapshot,
+        Self::Propose,
+        Self::ReadIndex,
+        Self::PreVote,
+        Self::TimeoutNow,
+        Self::Probe,
+    ];
+
+    /// A name fit for a path: lower case letters and dashes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AppendEntries => "append-entries",
+            Self::Vote => "vote",
+            Self::InstallSnapshot => "install-snapshot",
+            Self::Propose => "propose",
+            Self::ReadIndex => "read-index",
+            Self::PreVote => "pre-vote",
+            Self::TimeoutNow => "timeout-now",
+            Self::Probe => "probe",
+        }
+    }
 }
 
 /// A message to another member. The body is opaque to the transport.
@@ -67,6 +105,12 @@ pub struct TransportError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+/// Wraps the source of a [`TransportError`] when the message certainly did not leave this node, for
+/// example because no connection could be made. The store then repeats a write by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("the message was not sent")]
+pub struct NotSent(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
 /// Carries messages to other members and brings back their answers, made by
 /// [`Store::handle`](crate::Store::handle) over there.
 pub trait Transport: Send + Sync + 'static {
@@ -87,11 +131,15 @@ impl Transport for NoPeers {
 }
 
 /// Makes connections for openraft.
-pub(crate) struct Network(pub(crate) Arc<dyn Transport>);
+pub(crate) struct Network {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) snapshots: SharedSnapshots,
+}
 
 /// One connection of openraft's.
 pub(crate) struct Connection {
-    transport: Arc<dyn Transport>,
+    cluster: Arc<Cluster>,
+    snapshots: SharedSnapshots,
     target: Member,
 }
 
@@ -100,7 +148,8 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 
     async fn new_client(&mut self, target: u64, node: &BasicNode) -> Connection {
         let target = Member { id: target, address: node.addr.clone() };
-        Connection { transport: Arc::clone(&self.0), target }
+        let (cluster, snapshots) = (Arc::clone(&self.cluster), Arc::clone(&self.snapshots));
+        Connection { cluster, snapshots, target }
     }
 }
 
@@ -113,12 +162,17 @@ impl Connection {
         Resp: DeserializeOwned,
         E: DeserializeOwned + std::error::Error,
     {
-        let rpc = Rpc { kind, body: encode(request) };
-        let answer = self.transport.call(self.target.clone(), rpc).await;
+        let answer = self.cluster.call(&self.target, kind, encode(request)).await;
         let answer = answer.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))?;
         let result: Result<Resp, E> =
             decode(&answer).map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
         result.map_err(|error| RPCError::RemoteError(RemoteError::new(self.target.id, error)))
+    }
+
+    /// Size of the snapshot that is being sent, if it is still the newest.
+    fn snapshot_bytes(&self, id: &str) -> Option<u64> {
+        let (meta, path) = self.snapshots.current()?;
+        (meta.snapshot_id == id).then(|| std::fs::metadata(path).ok()).flatten().map(|m| m.len())
     }
 }
 
@@ -128,6 +182,9 @@ impl RaftNetwork<TypeConfig> for Connection {
         rpc: AppendEntriesRequest<TypeConfig>,
         _: RPCOption,
     ) -> RpcResult<AppendEntriesResponse<u64>, RaftError<u64>> {
+        if let Err(error) = self.cluster.may_lead(&self.target).await {
+            return Err(RPCError::Unreachable(Unreachable::new(&error)));
+        }
         self.call(RpcKind::AppendEntries, &rpc).await
     }
 
@@ -136,7 +193,12 @@ impl RaftNetwork<TypeConfig> for Connection {
         rpc: InstallSnapshotRequest<TypeConfig>,
         _: RPCOption,
     ) -> RpcResult<InstallSnapshotResponse<u64>, RaftError<u64, InstallSnapshotError>> {
-        self.call(RpcKind::InstallSnapshot, &rpc).await
+        let sent = rpc.offset + rpc.data.len() as u64;
+        let (done, id) = (rpc.done, rpc.meta.snapshot_id.clone());
+        let answer = self.call(RpcKind::InstallSnapshot, &rpc).await?;
+        let progress = || SnapshotProgress { sent, total: self.snapshot_bytes(&id) };
+        self.cluster.snapshot_progress(self.target.id, (!done).then(progress));
+        Ok(answer)
     }
 
     async fn vote(
@@ -148,21 +210,12 @@ impl RaftNetwork<TypeConfig> for Connection {
     }
 }
 
-/// Answers a message of another member.
-pub(crate) async fn handle(raft: &Raft, rpc: Rpc) -> Result<Vec<u8>, Error> {
-    Ok(match rpc.kind {
-        RpcKind::AppendEntries => encode(&raft.append_entries(decode(&rpc.body)?).await),
-        RpcKind::Vote => encode(&raft.vote(decode(&rpc.body)?).await),
-        RpcKind::InstallSnapshot => encode(&raft.install_snapshot(decode(&rpc.body)?).await),
-    })
-}
-
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_extend(value, vec![RPC_VERSION])
         .expect("encoding into memory fails for no message")
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     match bytes.split_first() {
         Some((&RPC_VERSION, body)) => postcard::from_bytes(body).map_err(|_| Error::BadMessage),
         _ => Err(Error::BadMessage),

@@ -80,7 +80,7 @@ impl Wal {
                 OpenError::Io { file, source }
             }
         };
-        let recovered = recover::recover(dir)?;
+        let recovered = recover::recover(dir, true)?;
         segment::remove_spares(dir).map_err(failed)?;
         let (segment, max_index) = match recovered.current {
             Some(current) => current,
@@ -187,34 +187,7 @@ impl Wal {
     /// Entries of a range, from memory or from the files.
     pub(crate) fn entries(&self, range: impl RangeBounds<u64>) -> io::Result<Vec<Entry>> {
         let found = self.shared.index().range(range);
-        let mut open: Option<(u64, fs::File)> = None;
-        let mut entries = Vec::with_capacity(found.len());
-        for item in found {
-            entries.push(match item {
-                Found::Cached(entry) => entry,
-                Found::At(log_id, place) => {
-                    let file = match open.take() {
-                        Some((sequence, file)) if sequence == place.sequence => file,
-                        _ => fs::File::open(segment_path(&self.dir, place.sequence))?,
-                    };
-                    let mut body = vec![0; place.length as usize];
-                    file.read_exact_at(&mut body, place.offset)?;
-                    open = Some((place.sequence, file));
-                    let whole = crc32fast::hash(&body) == place.checksum;
-                    whole.then(|| decode_entry(log_id, &body)).flatten().ok_or_else(|| {
-                        io::Error::new(
-                            io::ErrorKind::InvalidData,
-                            format!(
-                                "`{}` is damaged at offset `{}`",
-                                segment_path(&self.dir, place.sequence).display(),
-                                place.offset
-                            ),
-                        )
-                    })?
-                }
-            });
-        }
-        Ok(entries)
+        read_entries(&self.dir, found)
     }
 
     /// Whether the directory holds no log at all.
@@ -287,4 +260,55 @@ impl Drop for Wal {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// A log that is only read, while no store has it open.
+#[derive(Debug)]
+pub(crate) struct ClosedLog {
+    dir: PathBuf,
+    pub(crate) index: Index,
+}
+
+impl ClosedLog {
+    /// Reads the log and changes nothing.
+    pub(crate) fn read(dir: &Path) -> Result<Self, OpenError> {
+        let index = recover::recover(dir, false)?.index;
+        Ok(Self { dir: dir.to_owned(), index })
+    }
+
+    /// Entries of a range.
+    pub(crate) fn entries(&self, range: impl RangeBounds<u64>) -> io::Result<Vec<Entry>> {
+        read_entries(&self.dir, self.index.range(range))
+    }
+}
+
+fn read_entries(dir: &Path, found: Vec<Found>) -> io::Result<Vec<Entry>> {
+    let mut open: Option<(u64, fs::File)> = None;
+    let mut entries = Vec::with_capacity(found.len());
+    for item in found {
+        entries.push(match item {
+            Found::Cached(entry) => entry,
+            Found::At(log_id, place) => {
+                let file = match open.take() {
+                    Some((sequence, file)) if sequence == place.sequence => file,
+                    _ => fs::File::open(segment_path(dir, place.sequence))?,
+                };
+                let mut body = vec![0; place.length as usize];
+                file.read_exact_at(&mut body, place.offset)?;
+                open = Some((place.sequence, file));
+                let whole = crc32fast::hash(&body) == place.checksum;
+                whole.then(|| decode_entry(log_id, &body)).flatten().ok_or_else(|| {
+                    io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!(
+                            "`{}` is damaged at offset `{}`",
+                            segment_path(dir, place.sequence).display(),
+                            place.offset
+                        ),
+                    )
+                })?
+            }
+        });
+    }
+    Ok(entries)
 }

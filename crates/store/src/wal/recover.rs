@@ -34,7 +34,9 @@ pub(crate) struct Recovered {
     pub(crate) current: Option<(Segment, Option<u64>)>,
 }
 
-pub(crate) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
+/// Reads the log back. With `repair` what was read is made durable first and there is a file to go on
+/// with; otherwise nothing is changed.
+pub(crate) fn recover(dir: &Path, repair: bool) -> Result<Recovered, OpenError> {
     let io_error = |file: &Path| {
         let file = file.to_owned();
         move |source: io::Error| OpenError::Io { file, source }
@@ -66,7 +68,7 @@ pub(crate) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
         let Replayed { header, end, max_index, .. } = replayed;
         if position + 1 < count {
             recovered.closed.push(Closed { sequence, max_index });
-        } else {
+        } else if repair {
             let file: File =
                 OpenOptions::new().read(true).write(true).open(&path).map_err(io_error(&path))?;
             // What was read may be in the page cache only, and even be marked as written there after
@@ -84,7 +86,9 @@ pub(crate) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
         return Err(OpenError::Damaged { file, offset: 0, what });
     }
     // The same for names: a start that was cut short may have left a rename unsynced.
-    sync_dir(dir).map_err(io_error(dir))?;
+    if repair {
+        sync_dir(dir).map_err(io_error(dir))?;
+    }
     Ok(recovered)
 }
 

@@ -45,7 +45,7 @@ fn entry(term: u64, index: u64, bytes: u64) -> Entry {
         smr_state::Txn::new().then(smr_state::Op::put("/k", vec![b'v'; bytes as usize])),
     );
     let log_id = LogId::new(CommittedLeaderId::new(term, 1), index);
-    Entry { log_id, payload: EntryPayload::Normal(Batch::new(&[command])) }
+    Entry { log_id, payload: EntryPayload::Normal(Batch::new(&[command]).0) }
 }
 
 fn read(wal: &Wal) -> Model {

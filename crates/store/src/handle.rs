@@ -1,0 +1,55 @@
+//! Answers messages of other members.
+
+use openraft::raft::{AppendEntriesRequest, InstallSnapshotRequest};
+
+use crate::{
+    Error, Rpc, RpcKind, Store,
+    batch::{TypeConfig, Vote},
+    election, forward, read_index, transfer,
+    transport::{decode, encode},
+};
+
+impl Store {
+    /// Answers a message that the transport of another member brought. The transport has made sure
+    /// that it comes from a member.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadMessage`] and [`Error::Stopped`]; everything else travels inside the answer.
+    pub async fn handle(&self, rpc: Rpc) -> Result<Vec<u8>, Error> {
+        let inner = self.inner();
+        let raft = &inner.raft;
+        match rpc.kind {
+            RpcKind::AppendEntries => {
+                let request: AppendEntriesRequest<TypeConfig> = decode(&rpc.body)?;
+                let vote = request.vote;
+                self.heard(&vote);
+                let answer = raft.append_entries(request).await;
+                // Writing may have taken long, and the leader lived all the while.
+                self.heard(&vote);
+                Ok(encode(&answer))
+            }
+            RpcKind::Vote => Ok(encode(&raft.vote(decode(&rpc.body)?).await)),
+            RpcKind::InstallSnapshot => {
+                let request: InstallSnapshotRequest<TypeConfig> = decode(&rpc.body)?;
+                self.heard(&request.vote);
+                Ok(encode(&raft.install_snapshot(request).await))
+            }
+            RpcKind::Propose => {
+                let patience = inner.cluster.propose_timeout;
+                forward::handle(&inner.proposals, patience, &rpc.body).await
+            }
+            RpcKind::ReadIndex => read_index::handle(&inner.forwarder, &inner.questions).await,
+            RpcKind::PreVote => election::handle(&inner.cluster, raft, &inner.wal, &rpc.body),
+            RpcKind::TimeoutNow => transfer::handle(&inner.cluster, raft).await,
+            RpcKind::Probe => Ok(Vec::new()),
+        }
+    }
+
+    /// Notes a sign of life of a leader, unless it is one of the past.
+    fn heard(&self, vote: &Vote) {
+        if vote.is_committed() && self.inner().wal.vote().is_none_or(|known| *vote >= known) {
+            self.inner().cluster.heard(vote.leader_id().node_id);
+        }
+    }
+}
