@@ -9,7 +9,8 @@ use std::{
 use super::{rust_files, scrub, shown};
 
 /// Crates of levels 0 and 1, by folder.
-const PURE: &[&str] = &["model", "wire", "config", "state", "template", "reconcile"];
+const PURE: &[&str] =
+    &["model", "wire", "config", "state", "template", "scheduler", "reconcile", "membership"];
 
 /// Words that betray an effect, and which effect.
 const WORDS: &[(&str, &str)] = &[
