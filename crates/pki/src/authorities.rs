@@ -9,7 +9,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Authority, Credentials, DataKey, NodeOutcome, PkiError, SealError, Subject, TrustBundle,
+    Authority, Credentials, DataKey, NodeKey, NodeOutcome, PkiError, SealError, Subject,
+    TrustBundle,
     key::{certificate_to_pem, certificates_from_pem},
     trust::sha256_hex,
 };
@@ -181,6 +182,39 @@ impl AuthoritySet {
             }
         }
         let credentials = self.issue(subject, lifetime, now)?;
+        credentials.save(path)?;
+        Ok((credentials, NodeOutcome::Issued))
+    }
+
+    /// Like [`AuthoritySet::node_credentials`], but the key stays: the cluster knows a member by it.
+    ///
+    /// # Errors
+    /// See [`crate::node_credentials`] and [`Authority::sign_node`].
+    pub fn certify(
+        &self,
+        key: &NodeKey,
+        path: &Path,
+        subject: &Subject,
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<(Credentials, NodeOutcome), PkiError> {
+        let trust = self.trust();
+        if let Some(kept) = Credentials::load(path)? {
+            let changed = *kept.authorities() != trust;
+            let kept = kept.with_authorities(trust.clone());
+            if NodeKey::of(&kept).id() == key.id()
+                && kept.is_for(subject)
+                && kept.is_from(&self.active, now)
+                && !kept.is_due(&self.active, now)
+            {
+                if changed {
+                    kept.save(path)?;
+                }
+                return Ok((kept, NodeOutcome::Kept));
+            }
+        }
+        let signed = self.active.sign_node(&key.request(subject)?, subject, lifetime, now)?;
+        let credentials = key.complete(&signed.pem, &trust.to_pem())?;
         credentials.save(path)?;
         Ok((credentials, NodeOutcome::Issued))
     }

@@ -3,17 +3,34 @@
 use std::{error::Error, io, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use rustls::{AlertDescription, CertificateError, Error as TlsError, pki_types::UnixTime};
+use rustls::{CertificateError, Error as TlsError, pki_types::UnixTime};
 
 /// What a failed connection means, if it failed for what TLS says about a certificate: one of
 /// ours that the other side refuses, or the other side's. `None` for all else.
 pub fn explain_handshake(error: &(dyn Error + 'static)) -> Option<String> {
-    match find(error)? {
-        TlsError::InvalidCertificate(problem) => explain_certificate(problem),
-        TlsError::AlertReceived(alert) => explain_alert(*alert).map(str::to_owned),
-        TlsError::NoCertificatesPresented => Some("the other side shows no certificate".to_owned()),
-        _ => None,
+    match find(error) {
+        Some(TlsError::InvalidCertificate(problem)) => explain_certificate(problem),
+        Some(TlsError::AlertReceived(alert)) => explain_alert(&format!("{alert:?}")),
+        Some(TlsError::NoCertificatesPresented) => {
+            Some("the other side shows no certificate".to_owned())
+        }
+        Some(_) => None,
+        None => find_alert(error),
     }
+}
+
+/// HTTP/2 keeps no more than the text of what went wrong below it.
+fn find_alert(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if let Some((_, alert)) = text.split_once("received fatal alert: ") {
+            let name = alert.split(|c: char| !c.is_ascii_alphanumeric()).next();
+            return name.and_then(explain_alert);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// The TLS library's error, wherever in the chain it is. An `io::Error` does not name what it
@@ -55,28 +72,28 @@ fn explain_certificate(problem: &CertificateError) -> Option<String> {
     })
 }
 
-fn explain_alert(alert: AlertDescription) -> Option<&'static str> {
-    Some(match alert {
-        AlertDescription::CertificateExpired => {
+/// By the name of the alert.
+fn explain_alert(alert: &str) -> Option<String> {
+    let text = match alert {
+        "CertificateExpired" => {
             "the other side says that our certificate has expired or is not valid yet; compare \
              the clocks of both machines"
         }
-        AlertDescription::CertificateRevoked => {
+        "CertificateRevoked" => {
             "the other side says that our certificate was revoked: this node, user or join token \
              was removed from the cluster"
         }
-        AlertDescription::UnknownCA | AlertDescription::DecryptError => {
+        "UnknownCA" | "DecryptError" => {
             "the other side does not know the authority that signed our certificate: it belongs \
              to another cluster, or to an authority that was replaced"
         }
-        AlertDescription::CertificateUnknown => {
+        "CertificateUnknown" => {
             "the other side does not take our certificate for what is done at this address"
         }
-        AlertDescription::CertificateRequired => {
-            "the other side asks for a certificate of the cluster"
-        }
+        "CertificateRequired" => "the other side asks for a certificate of the cluster",
         _ => return None,
-    })
+    };
+    Some(text.to_owned())
 }
 
 fn at(time: UnixTime) -> Timestamp {

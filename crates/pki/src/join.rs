@@ -4,6 +4,8 @@
 //! bytes of SHA-256), and [`Payload`], deflated.
 
 mod error;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,
@@ -38,7 +40,9 @@ const VERSION: u8 = 1;
 const CHECKSUM: usize = 8;
 const HEADER: usize = 2 + CHECKSUM;
 /// More than any token has; keeps a crafted one from inflating without end.
-const MOST_BYTES: u64 = 1 << 16;
+const MOST_BYTES: u64 = 1 << 15;
+/// More than the tokens made here have: their buffers do not grow and leave copies behind.
+const ROOM: usize = 8192;
 /// Most addresses in a token.
 const MOST_APIS: usize = 16;
 
@@ -73,6 +77,23 @@ struct Payload<'a> {
     authority: &'a [u8],
 }
 
+impl Payload<'_> {
+    fn encode(&self) -> SecretString {
+        let plain = postcard::to_extend(self, Vec::with_capacity(ROOM));
+        let plain = Zeroizing::new(plain.expect("bytes and text encode"));
+        let deflated = deflate(&plain);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(HEADER + deflated.len()));
+        let length = u16::try_from(deflated.len()).expect("contents are limited");
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(&checksum(&deflated));
+        bytes.extend_from_slice(&deflated);
+        let mut text = String::with_capacity(16 + bytes.len().div_ceil(3) * 4);
+        text.push_str(&format!("{NAME}{VERSION}-"));
+        BASE64.encode_string(&*bytes, &mut text);
+        text.into()
+    }
+}
+
 impl JoinToken {
     /// A new token of `authority` for the cluster that answers at `apis` (`https://host:port`, or
     /// just `host:port`), valid for `lifetime` from `now`. Record its id, its serial number
@@ -102,7 +123,7 @@ impl JoinToken {
     /// # Errors
     /// [`JoinTokenError`] says what is wrong; none for a token that can be used at `now`.
     pub fn parse(text: &str, now: Timestamp) -> Result<Self, JoinTokenError> {
-        let bytes = decode(text)?;
+        let (bytes, rest) = decode(text)?;
         let (header, deflated) = bytes
             .split_at_checked(HEADER)
             .ok_or(JoinTokenError::CutOff { found: bytes.len(), expected: HEADER })?;
@@ -110,17 +131,19 @@ impl JoinToken {
         if bytes.len() < expected {
             return Err(JoinTokenError::CutOff { found: bytes.len(), expected });
         }
-        if bytes.len() > expected || header[2..] != checksum(deflated) {
+        if bytes.len() > expected || rest || header[2..] != checksum(deflated) {
             return Err(JoinTokenError::Tampered);
         }
-        let unreadable = |_| JoinTokenError::Contents { what: "what a token holds" };
-        let mut plain = Zeroizing::new(Vec::with_capacity(4096));
+        let unreadable = || JoinTokenError::Contents { what: "what a token holds" };
+        let mut plain = Zeroizing::new(Vec::with_capacity(ROOM));
         DeflateDecoder::new(deflated)
             .take(MOST_BYTES)
             .read_to_end(&mut plain)
-            .map_err(|_| JoinTokenError::Contents { what: "what a token holds" })?;
-        let payload: Payload<'_> = postcard::from_bytes(&plain).map_err(unreadable)?;
-        Self::read(&payload, now)
+            .map_err(|_| unreadable())?;
+        match postcard::take_from_bytes::<Payload<'_>>(&plain) {
+            Ok((payload, [])) => Self::read(&payload, now),
+            _ => Err(unreadable()),
+        }
     }
 
     fn read(payload: &Payload<'_>, now: Timestamp) -> Result<Self, JoinTokenError> {
@@ -129,7 +152,8 @@ impl JoinToken {
         if found != expected {
             return Err(JoinTokenError::OtherAuthority { found, expected });
         }
-        let apis = normal_apis(payload.apis.iter().copied())?;
+        let apis = normal_apis(payload.apis.iter().copied())
+            .map_err(|_| JoinTokenError::Contents { what: "addresses of a cluster" })?;
         let der = |der: &[u8]| CertificateDer::from(der.to_vec());
         let credentials = Credentials::new(
             PrivateKey::from_der(payload.key, ORIGIN)?,
@@ -167,18 +191,7 @@ impl JoinToken {
             certificate: self.credentials.certificate(),
             authority: bundle.first(),
         };
-        let plain = Zeroizing::new(postcard::to_stdvec(&payload).expect("bytes and text encode"));
-        let sink = Zeroizing::new(Vec::with_capacity(plain.len() + 64));
-        let deflated = deflate(&plain, sink);
-        let mut bytes = Zeroizing::new(Vec::with_capacity(HEADER + deflated.len()));
-        let length = u16::try_from(deflated.len()).expect("addresses are few and short");
-        bytes.extend_from_slice(&length.to_be_bytes());
-        bytes.extend_from_slice(&checksum(&deflated));
-        bytes.extend_from_slice(&deflated);
-        let mut text = String::with_capacity(16 + bytes.len().div_ceil(3) * 4);
-        text.push_str(&format!("{NAME}{VERSION}-"));
-        BASE64.encode_string(&*bytes, &mut text);
-        text.into()
+        payload.encode()
     }
 
     /// The id it is recorded and revoked under; also [`crate::Identity::token_id`] of whoever
@@ -220,8 +233,9 @@ impl fmt::Debug for JoinToken {
     }
 }
 
-/// Name and version off, base64 off. A text that ends early still decodes.
-fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, JoinTokenError> {
+/// Name and version off, base64 off. A text that ends early still decodes: the flag says whether
+/// there was a character too many for whole bytes.
+fn decode(text: &str) -> Result<(Zeroizing<Vec<u8>>, bool), JoinTokenError> {
     let mut line = Zeroizing::new(String::with_capacity(text.len()));
     line.extend(text.chars().filter(|c| !c.is_whitespace()));
     let rest = line.strip_prefix(NAME).ok_or(JoinTokenError::NotAToken)?;
@@ -241,12 +255,13 @@ fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, JoinTokenError> {
     if !body.is_ascii() || body.len() as u64 > MOST_BYTES * 2 {
         return Err(JoinTokenError::Tampered);
     }
-    if body.len() % 4 == 1 {
-        body = &body[..body.len() - 1]; // six bits are no byte
+    let rest = body.len() % 4 == 1; // six bits are no byte
+    if rest {
+        body = &body[..body.len() - 1];
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(body.len()));
     BASE64.decode_vec(body, &mut bytes).map_err(|_| JoinTokenError::Tampered)?;
-    Ok(bytes)
+    Ok((bytes, rest))
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
@@ -255,7 +270,8 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
     sum
 }
 
-fn deflate(plain: &[u8], mut sink: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
+fn deflate(plain: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut sink = Zeroizing::new(Vec::with_capacity(plain.len() + 64));
     let mut encoder = DeflateEncoder::new(&mut *sink, Compression::best());
     encoder.write_all(plain).expect("writing to memory succeeds");
     encoder.finish().expect("writing to memory succeeds");

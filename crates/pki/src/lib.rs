@@ -41,7 +41,7 @@ pub use identity::{Identity, PeerIdentity};
 pub use join::{JoinToken, JoinTokenError};
 pub use key::PrivateKey;
 pub use node_key::NodeKey;
-pub use request::SigningRequest;
+pub use request::{SigningRequest, request_key_id};
 pub use revocation::RevocationList;
 pub use role::Role;
 pub use seal::{DataKey, SealError, SecretBytes};

@@ -1,9 +1,11 @@
 //! Certificates for keys that stay where they were made: the holder makes a key and a request,
 //! the authority signs the request's public key under a subject of the authority's choice.
 
-use rcgen::CertificateParams;
+use rcgen::{CertificateParams, CertificateSigningRequestParams, PublicKeyData as _};
 
-use crate::{Credentials, PkiError, PrivateKey, TrustBundle, key::certificates_from_pem};
+use crate::{
+    Credentials, PkiError, PrivateKey, TrustBundle, key::certificates_from_pem, trust::sha256_hex,
+};
 
 /// A key waiting for its certificate. Send [`SigningRequest::pem`] to the authority.
 #[derive(Debug)]
@@ -40,6 +42,17 @@ impl SigningRequest {
     pub fn complete(self, certificate: &str, authorities: &str) -> Result<Credentials, PkiError> {
         complete(self.key, certificate, authorities)
     }
+}
+
+/// Id of the public key in a signing request (PEM), as in [`crate::Identity::key_id`]. The
+/// request's signature is checked: whoever made it holds the key.
+///
+/// # Errors
+/// [`PkiError::BadRequest`].
+pub fn request_key_id(request: &str) -> Result<String, PkiError> {
+    let request = CertificateSigningRequestParams::from_pem(request)
+        .map_err(|err| PkiError::BadRequest { name: "unknown".to_owned(), source: err.into() })?;
+    Ok(sha256_hex(&request.public_key.subject_public_key_info()))
 }
 
 /// The key with its certificate, which must have been made for it, and the authorities to trust.

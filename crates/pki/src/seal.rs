@@ -253,6 +253,37 @@ mod tests {
     }
 
     #[test]
+    fn a_joiner_gets_the_same_key_and_keeps_one_that_is_there() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let key = DataKey::from_bytes(&[7; 32]);
+        let handed = DataKey::from_join(&key.expose_for_join()).unwrap();
+        let sealed = key.seal("a", b"hunter2").unwrap();
+        assert_eq!(handed.open("a", &sealed).unwrap().expose_secret(), b"hunter2");
+        for bad in ["", "!", "AAAA"] {
+            assert_eq!(
+                DataKey::from_join(bad).unwrap_err().to_string(),
+                "the answer to the join request does not hold a readable data key (32 bytes, \
+                 base64)"
+            );
+        }
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pki/data.key");
+        handed.save(&path).unwrap();
+        handed.save(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let other = DataKey::from_bytes(&[8; 32]);
+        assert_eq!(
+            other.save(&path).unwrap_err().to_string(),
+            format!(
+                "`{}` holds another data key already; what is sealed with it would be lost",
+                path.display()
+            )
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), [7; 32]);
+    }
+
+    #[test]
     fn the_key_file_is_made_once_and_a_damaged_one_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pki/data.key");
