@@ -87,7 +87,7 @@ impl Control {
         let mut written = None;
         let mut contended = None;
         for _ in 0..ATTEMPTS {
-            self.settled().await?;
+            if dry_run { self.barrier().await? } else { self.settled().await? }
             let names = self.engine_names(&definitions)?;
             let request = Request { owner, home, actor, names };
             let mut planned = Vec::new();

@@ -19,7 +19,12 @@ pub struct PlacementExplanation {
     pub key: ObjectKey,
     /// Where its replicas are; only the one that was asked for, if one was.
     pub replicas: Vec<PlacedReplica>,
-    /// Every node, in order of id: whether one more replica would fit.
+    /// Generated name of the replica the rest is about: the one that was asked for, or the first one
+    /// in trouble, or the first one.
+    pub about: String,
+    /// What decides, in words: `strategy binpack`.
+    pub rule: String,
+    /// Every node, the best first, then those that refuse it.
     pub nodes: Vec<NodeVerdict>,
 }
 
@@ -35,7 +40,7 @@ pub struct PlacedReplica {
     /// Name of its node.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub node: String,
-    /// Why it has no node.
+    /// Why it has no node, or waits for the one it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
 }
@@ -48,19 +53,24 @@ pub struct NodeVerdict {
     pub id: u64,
     /// Name of the node.
     pub name: String,
-    /// Whether nothing speaks against it.
+    /// Whether the replica is on it or goes to it.
+    pub chosen: bool,
+    /// Whether no filter refuses it.
     pub fits: bool,
     /// Replicas of the object that are there now.
     pub replicas: u32,
     /// Every filter that refuses, with the numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<FilterRefusal>,
+    /// What it is ranked by when it fits.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub score: String,
 }
 
 /// A filter that refuses a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FilterRefusal {
-    /// Name of the filter: `constraint`, `resources`, `ports`, ...
+    /// Name of the filter: `constraint`, `memory`, `port`, ...
     pub filter: String,
     /// What is asked for and what there is.
     pub message: String,
