@@ -167,6 +167,10 @@ impl ContainerEngine for DockerEngine {
         self.stop_container(id, signal, timeout).await
     }
 
+    async fn rename(&self, id: &str, name: &str) -> Result<(), Error> {
+        self.rename_container(id, name).await
+    }
+
     async fn remove(&self, id: &str) -> Result<(), Error> {
         self.remove_container(id).await
     }

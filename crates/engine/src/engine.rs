@@ -67,6 +67,11 @@ pub trait ContainerEngine: Send + Sync {
     /// is refused with [`Error::NotOurs`].
     async fn stop(&self, id: &str, signal: Option<&str>, timeout: Duration) -> Result<(), Error>;
 
+    /// Gives a container another name, whether it runs or not; the name it had is free then. One that
+    /// does not exist is [`Error::NotFound`], a name that is taken [`Error::Conflict`], a container
+    /// of somebody else [`Error::NotOurs`]; one that has the name already is fine.
+    async fn rename(&self, id: &str, name: &str) -> Result<(), Error>;
+
     /// Removes a container and its anonymous volumes, killing it first if it runs; returns when
     /// it is gone. One that does not exist is fine; one of somebody else is refused with
     /// [`Error::NotOurs`].

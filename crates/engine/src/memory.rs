@@ -49,6 +49,7 @@ pub enum Operation {
     Create,
     Start,
     Stop,
+    Rename,
     Remove,
     ExecCheck,
     Exec,
@@ -247,6 +248,11 @@ impl ContainerEngine for MemoryEngine {
     async fn stop(&self, id: &str, signal: Option<&str>, timeout: Duration) -> Result<(), Error> {
         self.enter(Operation::Stop, id).await?;
         self.stop_container(id, signal, timeout).await
+    }
+
+    async fn rename(&self, id: &str, name: &str) -> Result<(), Error> {
+        self.enter(Operation::Rename, id).await?;
+        self.rename_container(id, name)
     }
 
     async fn remove(&self, id: &str) -> Result<(), Error> {

@@ -70,6 +70,7 @@ suite! {
     containers::strangers_are_left_alone,
     containers::files_are_there_before_the_start,
     containers::taken_ports_are_named,
+    containers::names_change,
     containers::checks,
     containers::every_field_is_accepted,
     streams::logs,

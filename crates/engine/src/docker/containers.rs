@@ -8,8 +8,8 @@ use bollard::{
     models::{ContainerSummary, EndpointSettings, NetworkConnectRequest},
     query_parameters::{
         CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder,
-        ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
-        UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+        ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
+        StopContainerOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
     },
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -78,7 +78,8 @@ impl DockerEngine {
         if brief.state == EngineState::Running && !mark.is_empty() {
             let known = self.with_known(|known| known.get(&brief.id).cloned());
             if let Some(known) = known.filter(|known| known.mark == mark) {
-                return Ok(Some(Container { health: brief.health, ..known.container }));
+                let Container { health, name, .. } = brief;
+                return Ok(Some(Container { health, name, ..known.container }));
             }
         }
         let Some(container) = self.inspect_container(&brief.id).await? else { return Ok(None) };
@@ -301,6 +302,28 @@ impl DockerEngine {
         match tokio::time::timeout(timeout, self.wait_for(id, "not-running")).await {
             Ok(ended) => ended.map(|_| true),
             Err(_) => Ok(false),
+        }
+    }
+
+    pub(super) async fn rename_container(&self, id: &str, name: &str) -> Result<(), Error> {
+        let task = Task { name: name.to_owned(), ..Task::container("rename", id) };
+        if !is_name(name) {
+            return Err(task.refused(format!("`{name}` is not a container name")));
+        }
+        let Some(id) = self.our_id(&task, id).await? else { return Err(task.not_found()) };
+        let id = id.as_str();
+        let options = RenameContainerOptionsBuilder::new().name(name).build();
+        let result = self
+            .connection
+            .try_call(&task, self.connection.limits.change, |api| {
+                let options = options.clone();
+                async move { api.docker.rename_container(id, options).await }
+            })
+            .await?;
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) if error.to_string().contains("same name as") => Ok(()),
+            Err(error) => Err(self.classify(&task, error)),
         }
     }
 

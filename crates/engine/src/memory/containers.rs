@@ -155,6 +155,25 @@ impl MemoryEngine {
         Ok(())
     }
 
+    pub(super) fn rename_container(&self, id_or_name: &str, name: &str) -> Result<(), Error> {
+        let Some(id) = self.our_id(id_or_name)? else { return Err(Self::not_found(id_or_name)) };
+        let mut world = self.world();
+        match world.resolve(name) {
+            Some(holder) if holder == id => return Ok(()),
+            Some(_) => {
+                let operation = format!("rename {}", what(id_or_name));
+                let conflict = Conflict::Name(name.to_owned());
+                return Err(Error::Conflict { operation, conflict, source: None });
+            }
+            None => {}
+        }
+        if let Some(cell) = world.containers.get_mut(&id) {
+            name.clone_into(&mut cell.container.name);
+        }
+        world.touch();
+        Ok(())
+    }
+
     pub(super) async fn wait_for(&self, id_or_name: &str) -> Result<i64, Error> {
         let mut changes = self.world().version.subscribe();
         loop {

@@ -111,6 +111,7 @@ pub(crate) async fn strangers_are_left_alone(f: &Fixture) {
     for id in [&id, &spec.name] {
         assert_eq!(class(f.engine.stop(id, None, SOON).await), ErrorClass::NotOurs);
         assert_eq!(class(f.engine.remove(id).await), ErrorClass::NotOurs);
+        assert_eq!(class(f.engine.rename(id, "mine").await), ErrorClass::NotOurs);
     }
     assert!(f.engine.list().await.unwrap().iter().all(|c| c.id != id), "not in our list");
     let seen = f.engine.inspect(&id).await.unwrap().expect("but it can be looked at");
@@ -162,6 +163,32 @@ pub(crate) async fn taken_ports_are_named(f: &Fixture) {
     f.discard(&first).await;
     f.engine.start(&second).await.expect("the port is free again");
     f.discard(&second).await;
+}
+
+pub(crate) async fn names_change(f: &Fixture) {
+    let first = f.spec("renamed");
+    let id = f.run(&first, "renamed").await;
+    // Listed before, so that what is remembered of it has to follow.
+    f.engine.list().await.unwrap();
+    let aside = format!("{}.previous", first.name);
+    f.engine.rename(&id, &aside).await.unwrap();
+    f.engine.rename(&id, &aside).await.expect("it has that name already");
+    // The name is free: another container takes it, with the same owner.
+    let other = f.run(&first, "renamed").await;
+    let names = async || {
+        let all = f.engine.list().await.unwrap();
+        let named = |id: &str| all.iter().find(|c| c.id == id).map(|c| c.name.clone()).unwrap();
+        (named(&id), named(&other))
+    };
+    assert_eq!(names().await, (aside.clone(), first.name.clone()));
+    let both = f.engine.inspect(&id).await.unwrap().unwrap();
+    assert_eq!((both.state, &both.name), (EngineState::Running, &aside));
+    assert_eq!(class(f.engine.rename(&id, &first.name).await), ErrorClass::Conflict);
+    f.discard(&other).await;
+    f.engine.rename(&id, &first.name).await.unwrap();
+    assert_eq!(f.engine.inspect(&first.name).await.unwrap().unwrap().id, id);
+    f.discard(&id).await;
+    assert_eq!(class(f.engine.rename(&id, &aside).await), ErrorClass::NotFound);
 }
 
 pub(crate) async fn checks(f: &Fixture) {
