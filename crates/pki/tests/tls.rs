@@ -2,23 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
-use std::{sync::Arc, time::Duration};
+mod support;
 
-use jiff::Timestamp;
-use rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
+use std::sync::Arc;
+
+use rustls::{ClientConfig, ServerConfig};
 use smr_pki::{
     Alpn, Authority, Credentials, Identity, Role, SigningRequest, Subject, TlsMaterial,
     client_config, server_config,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
-use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use tokio_rustls::{client, server};
 
-const DAY: Duration = Duration::from_hours(24);
-
-/// Handshakes are checked against the real clock.
-fn now() -> Timestamp {
-    Timestamp::now()
-}
+use crate::support::{DAY, Streams, dial, now};
 
 struct Cluster {
     authority: Authority,
@@ -44,37 +40,16 @@ fn node(authority: &Authority) -> Credentials {
     authority.issue(&subject, DAY, now()).unwrap()
 }
 
-type Streams = (server::TlsStream<DuplexStream>, client::TlsStream<DuplexStream>);
-
-/// Shakes hands and exchanges a byte each way; the error of the server, else of the client.
+/// Shakes hands; the texts of the errors of server and client.
 async fn connect(
     server: Arc<ServerConfig>,
     client: ClientConfig,
     name: &str,
 ) -> Result<Streams, (String, String)> {
-    let (near, far) = tokio::io::duplex(1 << 16);
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    let serve = async move {
-        let mut stream = TlsAcceptor::from(server).accept(near).await?;
-        stream.write_all(b"s").await?;
-        stream.flush().await?;
-        assert_eq!(stream.read_u8().await?, b'c');
-        Ok::<_, std::io::Error>(stream)
-    };
-    let dial = async move {
-        let mut stream = TlsConnector::from(Arc::new(client)).connect(name, far).await?;
-        stream.write_all(b"c").await?;
-        stream.flush().await?;
-        assert_eq!(stream.read_u8().await?, b's');
-        Ok::<_, std::io::Error>(stream)
-    };
-    match tokio::join!(serve, dial) {
-        (Ok(server), Ok(client)) => Ok((server, client)),
-        (server, client) => {
-            let text = |err: Option<std::io::Error>| err.map(|e| e.to_string()).unwrap_or_default();
-            Err((text(server.err()), text(client.err())))
-        }
-    }
+    dial(server, client, name).await.map_err(|failure| {
+        let text = |err: Option<std::io::Error>| err.map(|e| e.to_string()).unwrap_or_default();
+        (text(failure.server), text(failure.client))
+    })
 }
 
 fn peer(stream: &server::TlsStream<DuplexStream>) -> Identity {
@@ -171,17 +146,17 @@ async fn a_renewed_certificate_serves_new_connections_while_old_ones_go_on() {
     let material = TlsMaterial::new(&first).unwrap();
     let server = material.server_config().unwrap();
     let admin = cluster.user("kim", Role::Admin);
-    let dial = || client_config(&admin, Alpn::Http1).unwrap();
+    let config = || client_config(&admin, Alpn::Http1).unwrap();
     let serial = |stream: &client::TlsStream<DuplexStream>| {
         Identity::from_der(&stream.get_ref().1.peer_certificates().unwrap()[0]).unwrap().serial
     };
     let (mut old_server, mut old_client) =
-        connect(server.clone(), dial(), "localhost").await.unwrap();
+        connect(server.clone(), config(), "localhost").await.unwrap();
     assert_eq!(serial(&old_client), first.identity().serial);
 
     let second = node(&cluster.authority);
     material.reload(&second).unwrap();
-    let (_, new_client) = connect(server.clone(), dial(), "localhost").await.unwrap();
+    let (_, new_client) = connect(server.clone(), config(), "localhost").await.unwrap();
     assert_eq!(serial(&new_client), second.identity().serial);
     assert_eq!(new_client.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
 
