@@ -6,6 +6,7 @@
 //! I/O, never reads a clock and knows nothing about Docker, HTTP or storage.
 
 mod cluster;
+pub mod constraint;
 mod definition;
 mod diff;
 mod digest;
