@@ -10,7 +10,7 @@ use smr_control::{Control, keyspace};
 use smr_engine::{Container, ContainerEngine, EngineEvent, Error as EngineError, PullProgress};
 use smr_model::{Event, Kind, ObjectKey, Reason, ReplicaKey, ReplicaState};
 use smr_reconcile::{ActionKind, Outcome, Plan, Problem, ProblemKind, plan, settle};
-use smr_store::{EventKind, KeyRange, Watch, WatchBatch};
+use smr_store::{EventKind, Store, Watch, WatchBatch};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -23,7 +23,10 @@ use crate::{
     debug_log::DebugLog,
     infrastructure::{Desired, Ready},
     reporter::{Item, News},
-    world::World,
+    world::{
+        World,
+        cluster::{Change, followed, telling},
+    },
 };
 
 /// Something happened.
@@ -50,6 +53,10 @@ const REFRESH_DELAY: Duration = Duration::from_millis(200);
 const RESYNC: Duration = Duration::from_secs(300);
 /// Pause before a failed reading of the keyspace or the engine is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// How long a node that starts waits for the present state of the cluster. Without quorum it goes on
+/// with what it has.
+const CATCH_UP: Duration = Duration::from_secs(3);
 
 /// Code of the reason that tells how far a pull is.
 const PULLING: &str = "Pulling";
@@ -82,6 +89,9 @@ pub(crate) struct Driver {
     refresh_at: Option<tokio::time::Instant>,
     /// When everything was read anew last.
     caught_up: Option<tokio::time::Instant>,
+    /// The local copy may be older than what the cluster has agreed on since this node was last
+    /// there: nothing is begun on its word.
+    behind: bool,
 }
 
 impl Driver {
@@ -102,13 +112,13 @@ impl Driver {
         let mut dirty = world.all_replicas();
         dirty.retain(|key| !world.slots.contains_key(key));
         Self {
+            heard: world.loaded,
             world,
             control,
             engine,
             executor,
             messages,
             reports,
-            heard: 0,
             taken_in: 0,
             desired,
             status,
@@ -122,6 +132,7 @@ impl Driver {
             list_again: false,
             refresh_at: None,
             caught_up: None,
+            behind: true,
         }
     }
 
@@ -131,9 +142,8 @@ impl Driver {
         mut inbox: mpsc::UnboundedReceiver<Message>,
         stop: CancellationToken,
     ) {
-        let mut objects = self.watch(keyspace::OBJECTS);
-        let mut restarts = self.watch(keyspace::RESTARTS);
-        self.publish_desired();
+        let mut changes = self.watch();
+        let mut present = std::pin::pin!(present(self.control.store().clone()));
         let mut resync = tokio::time::interval_at(tokio::time::Instant::now() + RESYNC, RESYNC);
         loop {
             // Everything that has happened already is taken in before anything is planned.
@@ -141,7 +151,7 @@ impl Driver {
                 self.take(message);
             }
             // A visit may make others worth one.
-            while !self.dirty.is_empty() {
+            while !self.behind && !self.dirty.is_empty() {
                 for key in std::mem::take(&mut self.dirty) {
                     self.visit(&key);
                 }
@@ -152,19 +162,16 @@ impl Driver {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(message) = inbox.recv() => self.take(message),
-                batch = next(&mut objects) => match batch {
-                    Some(batch) => self.objects_changed(&batch),
+                batch = next(&mut changes) => match batch {
+                    Some(batch) => self.changed(&batch),
                     None => tokio::select! {
                         () = stop.cancelled() => break,
-                        watch = self.catch_up(keyspace::OBJECTS) => objects = watch,
+                        watch = self.catch_up() => changes = watch,
                     },
                 },
-                batch = next(&mut restarts) => match batch {
-                    Some(batch) => self.restarts_asked(&batch),
-                    None => tokio::select! {
-                        () = stop.cancelled() => break,
-                        watch = self.catch_up(keyspace::RESTARTS) => restarts = watch,
-                    },
+                revision = &mut present, if self.behind => tokio::select! {
+                    () = stop.cancelled() => break,
+                    watch = self.begin(revision, changes) => changes = watch,
                 },
                 () = sleep_until(wake) => self.wake_due(),
                 () = sleep_until(refresh) => {
@@ -215,17 +222,33 @@ impl Driver {
         }
     }
 
-    fn watch(&self, prefix: &str) -> Option<Watch> {
+    /// One watch for all, so that changes come in the order in which they were made.
+    fn watch(&self) -> Option<Watch> {
         let from = Some(self.world.loaded + 1);
         self.control
             .store()
-            .watch(KeyRange::prefix(prefix), from)
-            .inspect_err(|error| tracing::warn!(%error, prefix, "cannot watch, reading anew"))
+            .watch(followed(), from)
+            .inspect_err(|error| tracing::warn!(%error, "cannot watch, reading anew"))
             .ok()
     }
 
+    /// The local copy is as new as `revision`, or nobody could tell: takes that in and begins to plan.
+    async fn begin(&mut self, revision: Option<u64>, changes: Option<Watch>) -> Option<Watch> {
+        let changes = match revision {
+            Some(revision) if revision > self.world.loaded => self.catch_up().await,
+            Some(_) => changes,
+            None => {
+                tracing::warn!("the cluster does not answer; this node goes on with what it knows");
+                changes
+            }
+        };
+        self.behind = false;
+        self.publish_desired();
+        changes
+    }
+
     /// A watch ended (it fell behind, or the store is being replaced): read everything, watch on.
-    async fn catch_up(&mut self, prefix: &str) -> Option<Watch> {
+    async fn catch_up(&mut self) -> Option<Watch> {
         let last = self.caught_up.replace(tokio::time::Instant::now());
         // A store that is being stopped ends every watch at once.
         if last.is_some_and(|last| last.elapsed() < RETRY) {
@@ -235,67 +258,99 @@ impl Driver {
             tracing::warn!(%error, "objects cannot be read, trying again");
             return None;
         }
-        self.publish_desired();
+        if !self.behind {
+            self.publish_desired();
+        }
+        self.heard = self.world.loaded;
         self.dirty.extend(self.world.all_replicas());
-        self.watch(prefix)
+        self.watch()
     }
 
-    fn objects_changed(&mut self, batch: &WatchBatch) {
+    /// The keyspace changed.
+    fn changed(&mut self, batch: &WatchBatch) {
         if batch.revision <= self.world.loaded {
-            // The other watch fell behind and everything was read: this one tells of the past.
+            // Everything was read meanwhile: this tells of the past.
             return;
         }
-        self.heard = self.heard.max(batch.revision);
-        self.world.waits.clear();
-        let mut infrastructure = false;
+        self.world.loaded = batch.revision;
+        let (mut infrastructure, mut told) = (false, BTreeSet::new());
         for event in batch.events.iter() {
-            let Some(key) = keyspace::parse_object(&event.kv.key) else { continue };
-            // Those that used the object before the change, and those that use it after.
-            self.dirty.extend(self.world.affected_by(&key));
-            match event.kind {
-                EventKind::Delete => {
-                    self.world.objects.remove(&key);
-                    self.world.unreadable.remove(&key);
+            let key = &event.kv.key;
+            if let Some(object) = keyspace::parse_object(key) {
+                self.heard = batch.revision;
+                infrastructure |= self.object_changed(object, event);
+            } else if let Some(replica) = keyspace::parse_restart(key) {
+                self.heard = batch.revision;
+                self.restart_asked(replica, event);
+            } else {
+                match self.world.cluster.take(event) {
+                    Change::Nothing => {}
+                    Change::Assigned(replica) => {
+                        self.heard = batch.revision;
+                        told.insert(replica.group.clone());
+                        self.dirty.insert(replica);
+                    }
+                    Change::Sighted(replica, dependents) => {
+                        if dependents {
+                            told.insert(replica.group.clone());
+                        }
+                        self.dirty.insert(replica);
+                    }
+                    Change::Node(replicas) => self.dirty.extend(replicas),
                 }
-                EventKind::Put => match self.control.decode(&event.kv) {
-                    Ok(object) => {
-                        self.world.objects.insert(key.clone(), object);
-                        self.world.unreadable.remove(&key);
-                    }
-                    Err(error) => {
-                        tracing::error!(object = %key, %error, "object `{key}` cannot be read");
-                        continue;
-                    }
-                },
             }
-            self.world.forget_renderings(&key);
-            self.dirty.extend(self.world.affected_by(&key));
-            infrastructure |= matches!(key.kind, Kind::Network | Kind::Volume);
         }
-        if infrastructure {
+        if !told.is_empty() {
+            self.world.waits.clear();
+        }
+        for group in told {
+            self.dirty.extend(self.world.dependents_of(&group));
+        }
+        if infrastructure && !self.behind {
             self.publish_desired();
         }
     }
 
-    fn restarts_asked(&mut self, batch: &WatchBatch) {
-        if batch.revision <= self.world.loaded {
-            return;
+    /// Whether networks or volumes have to be looked at.
+    fn object_changed(&mut self, key: ObjectKey, event: &smr_store::Event) -> bool {
+        self.world.waits.clear();
+        // Those that used the object before the change, and those that use it after.
+        self.dirty.extend(self.world.affected_by(&key));
+        match event.kind {
+            EventKind::Delete => {
+                self.world.objects.remove(&key);
+                self.world.unreadable.remove(&key);
+            }
+            EventKind::Put => match self.control.decode(&event.kv) {
+                Ok(object) => {
+                    self.world.objects.insert(key.clone(), object);
+                    self.world.unreadable.remove(&key);
+                }
+                Err(error) => {
+                    tracing::error!(object = %key, %error, "object `{key}` cannot be read");
+                    return false;
+                }
+            },
         }
-        for event in batch.events.iter() {
-            let Some(key) = keyspace::parse_restart(&event.kv.key) else { continue };
-            match event.kind {
-                EventKind::Delete => {
-                    self.world.tokens.remove(&key);
-                    // A token that is gone asks for nothing.
-                    if let Some(slot) = self.world.slots.get_mut(&key) {
-                        slot.replica.status.restart_token.clear();
-                    }
+        self.world.forget_former(&key);
+        self.world.forget_renderings(&key);
+        self.dirty.extend(self.world.affected_by(&key));
+        matches!(key.kind, Kind::Network | Kind::Volume)
+    }
+
+    fn restart_asked(&mut self, key: ReplicaKey, event: &smr_store::Event) {
+        match event.kind {
+            EventKind::Delete => {
+                self.world.tokens.remove(&key);
+                // A token that is gone asks for nothing.
+                if let Some(slot) = self.world.slots.get_mut(&key) {
+                    slot.replica.status.restart_token.clear();
                 }
-                EventKind::Put => {
-                    let token = String::from_utf8_lossy(&event.kv.value).into_owned();
-                    self.world.tokens.insert(key.clone(), token);
-                    self.dirty.insert(key);
-                }
+            }
+            EventKind::Put => {
+                let token = String::from_utf8_lossy(&event.kv.value).into_owned();
+                self.world.tokens.insert(key.clone(), token);
+                self.dirty.insert(key);
             }
         }
     }
@@ -485,8 +540,9 @@ impl Driver {
     /// for the sake of the news is looked at again when the action has ended.
     fn tell_taken_in(&mut self) {
         let is_ending = |cancel: &CancellationToken| cancel.is_cancelled();
-        let heard = self.heard.max(self.world.loaded);
+        let heard = self.heard;
         if self.taken_in < heard
+            && !self.behind
             && !self.world.slots.values().any(|slot| slot.cancel.as_ref().is_some_and(is_ending))
         {
             self.taken_in = heard;
@@ -531,13 +587,6 @@ impl Driver {
     }
 }
 
-/// As much of a replica's state as matters to those that depend on it: the steps on its way up do
-/// not.
-fn telling((ready, state): (bool, ReplicaState)) -> (bool, Option<ReplicaState>) {
-    let told = state.is_trouble() || state.is_done() || state == ReplicaState::Pending;
-    (ready, told.then_some(state))
-}
-
 fn event(key: &ReplicaKey, time: Timestamp, kind: &str, message: &str) -> Event {
     Event {
         revision: 0,
@@ -553,6 +602,21 @@ fn event(key: &ReplicaKey, time: Timestamp, kind: &str, message: &str) -> Event 
 async fn next(watch: &mut Option<Watch>) -> Option<WatchBatch> {
     let batch = watch.as_mut()?.next().await?;
     batch.inspect_err(|error| tracing::warn!(%error, "a watch broke off, reading anew")).ok()
+}
+
+/// The revision up to which the local copy has everything that was committed; `None` when the cluster
+/// does not tell in time.
+async fn present(store: Store) -> Option<u64> {
+    let ask = async {
+        loop {
+            match store.barrier().await {
+                Ok(revision) => return revision,
+                Err(error) => tracing::debug!(%error, "the cluster does not answer yet"),
+            }
+            tokio::time::sleep(RETRY / 5).await;
+        }
+    };
+    tokio::time::timeout(CATCH_UP, ask).await.ok()
 }
 
 async fn sleep_until(at: Option<tokio::time::Instant>) {

@@ -8,16 +8,20 @@ use std::{
 use jiff::Timestamp;
 use smr_control::{Control, Error, Loaded, StoredObject, keyspace};
 use smr_model::{
-    Definition, Kind, ObjectKey, Reason, ReplicaKey, ReplicaStatus, Spec, spec::ContainersSpec,
+    Definition, Kind, ObjectKey, Reason, ReplicaKey, ReplicaState, ReplicaStatus, Spec,
+    spec::{ContainersSpec, Dependency, Strategy, UpdateOrder},
 };
 use smr_reconcile::{
-    DependencyState, Memory, NodeFacts, Objects, Peers, Rendered, Replica, Target, Wanted,
-    dependencies, local_indexes, render,
+    DependencyState, Duty, Memory, NodeFacts, Objects, Peers, Rendered, Replica, Seen, Sighting,
+    Target, Wanted, dependencies, handover, handover_order, render, replacement_order,
 };
 use smr_store::{KeyValue, RangeQuery};
 use tokio_util::sync::CancellationToken;
 
+use self::cluster::Cluster;
 use crate::infrastructure::{Desired, Ready};
+
+pub(crate) mod cluster;
 
 /// One replica, with what planning does not need.
 pub(crate) struct Slot {
@@ -32,6 +36,8 @@ pub(crate) struct Slot {
     pub(crate) reported: Option<ReplicaStatus>,
     /// Count of the last change by an action or an event; a listing from before it is stale.
     pub(crate) touched: u64,
+    /// Groups it waits for replicas of before it starts.
+    depends: BTreeSet<String>,
 }
 
 struct Rendering {
@@ -49,12 +55,17 @@ pub(crate) struct World {
     /// Objects that exist but cannot be read: what was made for them stays as it is.
     pub(crate) unreadable: BTreeSet<ObjectKey>,
     pub(crate) tokens: BTreeMap<ReplicaKey, String>,
+    /// Assignments, and what other nodes say.
+    pub(crate) cluster: Cluster,
+    /// Former definitions that replicas here are, or were, assigned at.
+    former: BTreeMap<(ObjectKey, u64), StoredObject>,
     pub(crate) slots: BTreeMap<ReplicaKey, Slot>,
-    /// What the replicas of an object wait for, as long as nothing that tells changed.
-    pub(crate) waits: BTreeMap<ObjectKey, DependencyState>,
+    /// What the replicas of an object wait for at a generation, as long as nothing that tells
+    /// changed.
+    pub(crate) waits: BTreeMap<(ObjectKey, u64), DependencyState>,
     /// Networks and volumes: there, or why not.
     pub(crate) ready: Ready,
-    /// Revision at which objects and tokens were read; what watches tell is newer.
+    /// Revision up to which the keyspace is in here.
     pub(crate) loaded: u64,
 }
 
@@ -65,7 +76,7 @@ impl Objects for World {
 }
 
 impl Peers for World {
-    fn group(&self, group: &str) -> Vec<(ReplicaKey, Option<&ReplicaStatus>)> {
+    fn group(&self, group: &str) -> Vec<(ReplicaKey, Option<Sighting>)> {
         let first = ObjectKey::new(Kind::Containers, group, "");
         let of_group = self
             .objects
@@ -74,14 +85,24 @@ impl Peers for World {
         let mut replicas = Vec::new();
         for (key, object) in of_group {
             let Spec::Containers(spec, _) = &object.definition.spec else { continue };
-            for index in 1..=spec.replica_count() {
-                let key = ReplicaKey::new(&key.group, &key.name, index);
-                let status = self.slots.get(&key).map(|slot| &slot.replica.status);
-                replicas.push((key, status));
-            }
+            let keys: Vec<ReplicaKey> = if is_global(spec) {
+                let assigned = self.cluster.assigned(&key.group, &key.name);
+                assigned.map(|(replica, _)| replica.clone()).collect()
+            } else {
+                let index = |index| ReplicaKey::new(&key.group, &key.name, index);
+                (1..=spec.replica_count()).map(index).collect()
+            };
+            replicas.extend(keys.into_iter().map(|key| {
+                let sighting = self.sighting(&key);
+                (key, sighting)
+            }));
         }
         replicas
     }
+}
+
+fn is_global(spec: &ContainersSpec) -> bool {
+    spec.placement.as_ref().is_some_and(|p| p.strategy == Some(Strategy::Global))
 }
 
 impl World {
@@ -93,6 +114,8 @@ impl World {
             objects: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             tokens: BTreeMap::new(),
+            cluster: Cluster::default(),
+            former: BTreeMap::new(),
             slots: BTreeMap::new(),
             waits: BTreeMap::new(),
             ready: Ready::new(),
@@ -106,26 +129,40 @@ impl World {
     /// Gives every stored status of this node a slot if it has none, so that those of replicas
     /// that are gone are removed.
     pub(crate) async fn take_statuses(&mut self, control: &Control) -> Result<(), Error> {
-        let (_, statuses) = control.statuses().await?;
-        for status in statuses.into_iter().filter(|s| s.node_id == self.node_id) {
-            self.slots.entry(status.key.clone()).or_insert_with(|| {
-                let mut slot = Slot::new(status.clone());
-                slot.reported = Some(status);
-                slot
-            });
+        let found = control.store().range(&RangeQuery::prefix(keyspace::STATUSES))?;
+        for kv in found.kvs {
+            let Some((key, node)) = keyspace::parse_status(&kv.key) else { continue };
+            if node != self.node_id || self.slots.contains_key(&key) {
+                continue;
+            }
+            match serde_json::from_slice::<ReplicaStatus>(&kv.value) {
+                Ok(status) => {
+                    let mut slot = Slot::new(status.clone());
+                    slot.reported = Some(status);
+                    self.slots.insert(key, slot);
+                }
+                Err(error) => tracing::error!(key = %kv.key, %error, "a status cannot be read"),
+            }
         }
         Ok(())
     }
 
-    /// Reads objects and restart requests anew, for example after a watch fell behind.
+    /// Reads everything but statuses of this node anew, for example after a watch fell behind.
+    /// What is known is never replaced by something older.
     pub(crate) async fn reload(&mut self, control: &Control) -> Result<(), Error> {
         let Loaded { revision, objects, unreadable } = control.objects().await?;
-        // Of the same revision: a token that is newer would be told of again by the watch, behind
-        // an older one.
+        if revision < self.loaded {
+            tracing::error!(revision, known = self.loaded, "the keyspace went back; not followed");
+            return Ok(());
+        }
+        // Of the same revision: what is newer would be told of again by the watch, behind what is
+        // older.
         let tokens = RangeQuery::prefix(keyspace::RESTARTS).at(revision);
         let tokens = control.store().range(&tokens)?;
+        self.cluster = Cluster::load(control, self.node_id, revision)?;
         self.loaded = revision;
         self.waits.clear();
+        self.former.clear();
         self.objects = objects.into_iter().map(|object| (object.key(), object)).collect();
         self.unreadable = unreadable.into_iter().collect();
         let token = |kv: KeyValue| {
@@ -151,26 +188,29 @@ impl World {
     /// Every replica this node should run, and every one it has.
     pub(crate) fn all_replicas(&self) -> BTreeSet<ReplicaKey> {
         let mut keys: BTreeSet<_> = self.slots.keys().cloned().collect();
-        for key in self.objects.keys().filter(|key| key.kind == Kind::Containers) {
-            keys.extend(self.replicas_of(key));
-        }
+        let here = self.cluster.assignments.iter().filter(|(_, a)| a.node == Some(self.node_id));
+        keys.extend(here.map(|(key, _)| key.clone()));
         keys
     }
 
     /// The replicas of `object` this node should run.
     pub(crate) fn replicas_of(&self, object: &ObjectKey) -> Vec<ReplicaKey> {
-        let Some(spec) = self.containers(object) else { return Vec::new() };
-        local_indexes(spec, self.node_id, &[self.node_id], self.node_id)
-            .into_iter()
-            .map(|index| ReplicaKey::new(&object.group, &object.name, index))
-            .collect()
+        let assigned = self.cluster.assigned(&object.group, &object.name);
+        let here = assigned.filter(|(_, a)| a.node == Some(self.node_id));
+        here.map(|(key, _)| key.clone()).collect()
     }
 
     fn containers(&self, object: &ObjectKey) -> Option<&ContainersSpec> {
-        match &self.objects.get(object)?.definition.spec {
-            Spec::Containers(spec, _) => Some(spec),
-            _ => None,
+        containers(self.objects.get(object)?)
+    }
+
+    /// What is known of a replica, wherever it runs.
+    fn sighting(&self, key: &ReplicaKey) -> Option<Sighting> {
+        let node = self.cluster.assignments.get(key)?.node?;
+        if node == self.node_id {
+            return self.slots.get(key).map(|slot| Sighting::of(&slot.replica.status));
         }
+        self.cluster.sighting(key, node)
     }
 
     /// The replicas that have to be looked at because `object` changed.
@@ -189,14 +229,17 @@ impl World {
         keys
     }
 
-    /// The replicas that depend on something in `group`.
+    /// The replicas that wait for something in `group`. Others ask when they come to it.
     pub(crate) fn dependents_of(&self, group: &str) -> Vec<ReplicaKey> {
+        let waits = |slot: &Slot| {
+            matches!(
+                slot.replica.status.state,
+                ReplicaState::DependsChecking | ReplicaState::DependsFailed
+            )
+        };
         self.slots
             .iter()
-            .filter(|(key, _)| {
-                self.containers(&key.object())
-                    .is_some_and(|spec| spec.dependencies.iter().any(|d| d.group == group))
-            })
+            .filter(|(_, slot)| waits(slot) && slot.depends.contains(group))
             .map(|(key, _)| key.clone())
             .collect()
     }
@@ -231,61 +274,134 @@ impl World {
         }
     }
 
-    /// Whether this node should run the replica.
+    /// Whether this node should run the replica, now or later.
     pub(crate) fn is_wanted(&self, key: &ReplicaKey) -> bool {
-        self.containers(&key.object()).is_some_and(|spec| {
-            local_indexes(spec, self.node_id, &[self.node_id], self.node_id).contains(&key.index)
-        })
+        let Some(object) = self.objects.get(&key.object()) else { return false };
+        let assignment = self.cluster.assignments.get(key);
+        assignment.is_some_and(|a| a.node == Some(self.node_id) && a.uid == object.uid)
     }
 
-    /// What is asked of a replica whose object cannot be read: nothing, and to stay.
-    fn held(&self, key: &ReplicaKey) -> Option<Wanted> {
+    /// What is asked of a replica that cannot be decided about: nothing, and to stay.
+    fn held(&self, key: &ReplicaKey, reason: Reason) -> Option<Wanted> {
         let status = &self.slots.get(key)?.replica.status;
         Some(Wanted {
             generation: status.generation,
-            target: Err(unreadable_object(&key.object())),
+            target: Err(reason),
+            transfer: None,
             missing: None,
+            order: UpdateOrder::StopFirst,
             restart_token: status.restart_token.clone(),
             dependencies: DependencyState::Solved,
             dependency_names: status.dependencies.clone(),
         })
     }
 
+    /// Reads the definition of a generation, if it is not the present one and not known already.
+    fn fetch(&mut self, control: &Control, owner: &ObjectKey, generation: u64) {
+        let id = (owner.clone(), generation);
+        if self.objects.get(owner).is_some_and(|object| object.generation == generation)
+            || self.former.contains_key(&id)
+        {
+            return;
+        }
+        let read = || {
+            let kv = control.store().get(&keyspace::history(owner, generation))?;
+            kv.map(|kv| control.decode_history(&kv)).transpose()
+        };
+        match read() {
+            Ok(Some(object)) => {
+                self.former.insert(id, object);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(object = %owner, generation, %error, "a former definition of `{owner}` cannot be read");
+            }
+        }
+    }
+
+    /// The definition of a generation, as far as it is known.
+    fn definition(&self, owner: &ObjectKey, uid: &str, generation: u64) -> Option<&StoredObject> {
+        let present = self.objects.get(owner).filter(|object| object.generation == generation);
+        let found = present.or_else(|| self.former.get(&(owner.clone(), generation)))?;
+        (found.uid == uid).then_some(found)
+    }
+
+    fn runs_here(&self, key: &ReplicaKey) -> bool {
+        self.slots.get(key).is_some_and(|slot| slot.replica.main.as_ref().is_some_and(Seen::runs))
+    }
+
     fn wanted(&mut self, control: &Control, key: &ReplicaKey) -> Option<Wanted> {
-        if self.unreadable.contains(&key.object()) {
-            return self.held(key);
-        }
-        if !self.is_wanted(key) {
-            return None;
-        }
-        let target = self.target(control, key)?;
         let owner = key.object();
-        let object = self.objects.get(&owner)?;
-        let Spec::Containers(spec, _) = &object.definition.spec else { return None };
-        let waits = match self.waits.get(&owner) {
-            _ if spec.dependencies.is_empty() => DependencyState::Solved,
-            Some(known) => known.clone(),
-            // The same for all replicas of the object, since none waits for its own kind.
-            None => {
-                let found = dependencies(key, &spec.dependencies, self);
-                self.waits.insert(owner.clone(), found.clone());
-                found
+        if self.unreadable.contains(&owner) {
+            return self.held(key, unreadable_object(&owner));
+        }
+        let spec = self.containers(&owner)?;
+        let counts = !is_global(spec) && key.index <= spec.replica_count();
+        let uid = self.objects.get(&owner)?.uid.clone();
+        let assignment = self.cluster.assignments.get(key).filter(|a| a.uid == uid).cloned();
+        let Some(assignment) = assignment else {
+            // An object that has just been made, or is from a time before there were assignments.
+            let why = || Reason::new("Unassigned", "no node has been chosen for it yet");
+            return self.held(key, why()).filter(|_| counts && self.runs_here(key));
+        };
+        let generation = assignment.generation;
+        self.fetch(control, &owner, generation);
+        let spec = self.definition(&owner, &uid, generation).and_then(containers);
+        let order = || spec.map_or(UpdateOrder::StopFirst, handover_order);
+        let others = self.cluster.others(key);
+        let runs_here = self.runs_here(key);
+        let transfer = match handover(self.node_id, Some(&assignment), runs_here, &others, order) {
+            Duty::Leave => return None,
+            Duty::Run => None,
+            Duty::Wait(node) => {
+                let message = format!("waits until {} has stopped it", self.cluster.name(node));
+                Some(Reason::new("Transfering", message))
+            }
+            Duty::Keep(node) => {
+                let message = format!("{} takes it over", self.cluster.name(node));
+                return self.held(key, Reason::new("Transfering", message));
             }
         };
-        let object = self.objects.get(&owner)?;
-        let Spec::Containers(spec, _) = &object.definition.spec else { return None };
+        let known = spec.map(|spec| (spec.dependencies.clone(), replacement_order(spec)));
+        let Some((depends, order)) = known else {
+            let message = format!("the definition of generation {generation} is not known");
+            return self.held(key, Reason::new("UnknownGeneration", message));
+        };
+        let target = self.target(control, key, &uid, generation)?;
+        let waits = self.dependency_state(key, &depends, generation);
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.depends = depends.iter().map(|d| d.group.clone()).collect();
+        }
         Some(Wanted {
-            generation: object.generation,
+            generation,
+            transfer,
             missing: target.as_ref().ok().and_then(|target| self.missing(target)),
             target,
+            order,
             restart_token: self.tokens.get(key).cloned().unwrap_or_default(),
             dependencies: waits,
-            dependency_names: spec
-                .dependencies
-                .iter()
-                .map(|d| format!("{}.{}", d.group, d.name))
-                .collect(),
+            dependency_names: depends.iter().map(|d| format!("{}.{}", d.group, d.name)).collect(),
         })
+    }
+
+    /// What the replica waits for: the same for all replicas of the object at a generation, since
+    /// none waits for its own kind.
+    fn dependency_state(
+        &mut self,
+        key: &ReplicaKey,
+        depends: &[Dependency],
+        generation: u64,
+    ) -> DependencyState {
+        if depends.is_empty() {
+            return DependencyState::Solved;
+        }
+        let id = (key.object(), generation);
+        if let Some(known) = self.waits.get(&id) {
+            return known.clone();
+        }
+        let found = dependencies(key, depends, self);
+        self.waits.insert(id, found.clone());
+        found
     }
 
     /// The rendered form: kept as long as nothing it was made from changed.
@@ -293,16 +409,17 @@ impl World {
         &mut self,
         control: &Control,
         key: &ReplicaKey,
+        uid: &str,
+        generation: u64,
     ) -> Option<Result<Arc<Target>, Reason>> {
-        let object = self.objects.get(&key.object())?;
         let kept = self.slots.get(key).and_then(|slot| slot.rendering.as_ref());
         if let Some(kept) = kept
-            && kept.uid == object.uid
-            && kept.generation == object.generation
+            && kept.uid == uid
+            && kept.generation == generation
         {
             return Some(kept.target.clone());
         }
-        let (uid, generation) = (object.uid.clone(), object.generation);
+        let object = self.definition(&key.object(), uid, generation)?;
         let (rendered, used) = render(key, &object.definition, self, &self.node, object.updated);
         // What was rendered as if it did not exist, such as a volume, would be another container.
         let rendered = match used.iter().find(|key| self.unreadable.contains(key)) {
@@ -321,9 +438,16 @@ impl World {
             if slot.rendering.is_some() {
                 slot.replica.try_again();
             }
+            let uid = uid.to_owned();
             slot.rendering = Some(Rendering { uid, generation, used, target: target.clone() });
         }
         Some(target)
+    }
+
+    /// Drops former definitions of an object that was removed or made anew.
+    pub(crate) fn forget_former(&mut self, object: &ObjectKey) {
+        let uid = self.objects.get(object).map(|object| object.uid.as_str());
+        self.former.retain(|(key, _), former| key != object || Some(former.uid.as_str()) == uid);
     }
 
     /// Why a needed network or volume is not there, if so.
@@ -335,6 +459,13 @@ impl World {
             }
             None => Some(Reason::new("MissingObject", format!("`{object}` is being made"))),
         })
+    }
+}
+
+fn containers(object: &StoredObject) -> Option<&ContainersSpec> {
+    match &object.definition.spec {
+        Spec::Containers(spec, _) => Some(spec),
+        _ => None,
     }
 }
 
@@ -372,6 +503,7 @@ impl Slot {
             wake_at: None,
             reported: None,
             touched: 0,
+            depends: BTreeSet::new(),
         }
     }
 }

@@ -19,6 +19,9 @@ use smr_pki::DataKey;
 use smr_store::{KeyRange, Store};
 use tracing::{Level, Metadata, span};
 
+#[path = "suite/assign.rs"]
+mod assign;
+
 /// Counts the planner's visits; everything else is dropped.
 struct Visits(Arc<AtomicU64>);
 
@@ -95,6 +98,7 @@ async fn two_hundred_replicas_cost_a_bounded_number_of_visits() {
         let (seen, revision) = (visits.load(Ordering::Relaxed), control.revision());
         engine.take_calls();
         control.apply(&documents.concat(), "load.yaml", false, &actor).await.unwrap();
+        assign::assign(&control, |_| 1).await;
         until_running(&control, COUNT, generation as u64 + 1).await;
         let mut calls: BTreeMap<String, usize> = BTreeMap::new();
         for call in engine.take_calls() {

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use smr_model::{ReplicaKey, ReplicaState, ReplicaStatus, spec::Dependency};
+use smr_model::{ReplicaKey, ReplicaState, spec::Dependency};
+
+use crate::handover::Sighting;
 
 /// What is known of other replicas.
 pub trait Peers {
-    /// Replicas that should exist in `group`, each with its status where it has one yet.
-    fn group(&self, group: &str) -> Vec<(ReplicaKey, Option<&ReplicaStatus>)>;
+    /// Replicas that should exist in `group`, wherever they run, each with what the node it is
+    /// assigned to says of it, where that says something yet.
+    fn group(&self, group: &str) -> Vec<(ReplicaKey, Option<Sighting>)>;
 }
 
 /// Whether a replica may start, as far as dependencies go.
@@ -49,12 +52,12 @@ pub fn dependencies(
             // `*` in one's own group means the others: nobody waits for itself.
             .filter(|(key, _)| (&key.group, &key.name) != (&this.group, &this.name))
             .collect();
-        let mut unready = matching.iter().filter(|(_, status)| !status.is_some_and(is_ready));
+        let mut unready = matching.iter().filter(|(_, sighting)| !sighting.is_some_and(is_ready));
         let mut waiting_for: Vec<String> = unready
             .by_ref()
             .take(NAMED)
-            .map(|(key, status)| {
-                let state = status.map_or(ReplicaState::Created, |s| s.state);
+            .map(|(key, sighting)| {
+                let state = sighting.map_or(ReplicaState::Created, |s| s.state);
                 format!("{} ({state})", key.generated_name())
             })
             .collect();
@@ -77,20 +80,22 @@ pub fn dependencies(
 }
 
 /// A run-once replica that ended well has done what others wait for.
-fn is_ready(status: &ReplicaStatus) -> bool {
-    status.ready || status.state == ReplicaState::Completed
+fn is_ready(sighting: Sighting) -> bool {
+    sighting.ready || sighting.state == ReplicaState::Completed
 }
 
 #[cfg(test)]
 mod tests {
+    use smr_model::ReplicaStatus;
+
     use super::*;
 
     struct World(Vec<ReplicaStatus>);
 
     impl Peers for World {
-        fn group(&self, group: &str) -> Vec<(ReplicaKey, Option<&ReplicaStatus>)> {
+        fn group(&self, group: &str) -> Vec<(ReplicaKey, Option<Sighting>)> {
             let of_group = self.0.iter().filter(|s| s.key.group == group);
-            of_group.map(|s| (s.key.clone(), Some(s))).collect()
+            of_group.map(|s| (s.key.clone(), Some(Sighting::of(s)))).collect()
         }
     }
 

@@ -3,23 +3,32 @@
 //! Start reading at [`plan`]: it compares one replica's wanted and observed state and returns the
 //! next status and the next action. [`render`] turns a definition into what a container is created
 //! from, [`dependencies`] says whether a replica may start, [`local_indexes`] which replicas a node
-//! runs. There is no clock, no engine, no store and no randomness here: time is an argument, and
-//! planning twice without a change in the world gives no second action.
+//! runs, [`rollout()`] how a change reaches them. There is no clock, no engine, no store and no
+//! randomness here: time is an argument, and planning twice without a change in the world gives no
+//! second action.
 
 mod backoff;
 mod dependencies;
+mod handover;
 mod plan;
 mod render;
+mod rollout;
 mod seen;
 mod spread;
 mod variables;
 
 pub use backoff::{crash_delay, retry_delay};
 pub use dependencies::{DependencyState, Peers, dependencies};
+pub use handover::{
+    Duty, OtherNode, Sighting, handover, handover_order, has_container, replacement_order,
+};
 pub use plan::{
     Action, ActionKind, Memory, Outcome, Plan, Problem, ProblemKind, Replica, Role, Target, Wanted,
     plan, settle,
 };
 pub use render::{NodeFacts, Objects, Probe, ProbeCheck, Rendered, render};
+pub use rollout::{
+    RolloutInput, RolloutReplica, RolloutSeen, RolloutStep, generation_of_new, rollout,
+};
 pub use seen::Seen;
 pub use spread::local_indexes;

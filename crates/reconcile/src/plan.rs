@@ -10,7 +10,7 @@ mod steps;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use smr_model::{EngineState, Reason, ReplicaState, ReplicaStatus};
+use smr_model::{EngineState, Reason, ReplicaState, ReplicaStatus, spec::UpdateOrder};
 
 pub use action::{Action, ActionKind, Outcome, Problem, ProblemKind, Role};
 pub use settle::settle;
@@ -25,8 +25,12 @@ pub struct Wanted {
     pub generation: u64,
     /// What to create, or why that cannot be said yet.
     pub target: Result<Arc<Target>, Reason>,
+    /// Set while another node still runs the replica and has to stop first.
+    pub transfer: Option<Reason>,
     /// Set while a network or volume it needs is not there yet.
     pub missing: Option<Reason>,
+    /// How a container made from another definition is replaced.
+    pub order: UpdateOrder,
     /// Changes when a restart is asked for.
     pub restart_token: String,
     /// Whether it may start.

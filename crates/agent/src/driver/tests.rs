@@ -6,6 +6,9 @@ use smr_store::Store;
 
 use super::*;
 
+#[path = "../../tests/suite/assign.rs"]
+mod assign;
+
 struct Lab {
     driver: Driver,
     control: Control,
@@ -41,6 +44,7 @@ fn actor() -> smr_control::Actor {
 
 async fn apply(control: &Control, definition: &str) {
     control.apply(definition, "test.yaml", false, &actor()).await.unwrap();
+    assign::assign(control, |_| 1).await;
 }
 
 fn web(tag: &str) -> String {
@@ -48,6 +52,14 @@ fn web(tag: &str) -> String {
 }
 
 impl Lab {
+    /// Takes in the next `count` changes.
+    async fn take(&mut self, changes: &mut Option<Watch>, count: usize) {
+        for _ in 0..count {
+            let news = next(changes).await.unwrap();
+            self.driver.changed(&news);
+        }
+    }
+
     /// Visits what is to be visited; the digest the first replica should have.
     fn hash(&mut self) -> String {
         for key in std::mem::take(&mut self.driver.dirty) {
@@ -59,35 +71,32 @@ impl Lab {
     }
 }
 
-/// One watch falls behind and everything is read anew; the other one still tells of the time
-/// before. Its old news must not bring back what has been overtaken.
+/// The watch falls behind and everything is read anew: news from before must not bring back what has
+/// been overtaken.
 #[tokio::test]
 async fn news_from_before_a_full_read_are_dropped() {
     let mut lab = lab(&web("1")).await;
     let first = lab.hash();
-    let mut objects = lab.driver.watch(keyspace::OBJECTS);
-    let mut restarts = lab.driver.watch(keyspace::RESTARTS);
+    let mut changes = lab.driver.watch();
     apply(&lab.control, &web("2")).await;
     lab.control.restart("g", "web", &actor()).await.unwrap();
     lab.control.restart("g", "web", &actor()).await.unwrap();
-    let _ = lab.driver.catch_up(keyspace::RESTARTS).await;
+    let _ = lab.driver.catch_up().await;
     let second = lab.hash();
     assert_ne!(first, second);
     let token = lab.driver.world.tokens.clone();
     assert_eq!(token.len(), 1);
-
-    let old = next(&mut objects).await.unwrap();
-    assert!(old.revision <= lab.driver.world.loaded);
-    lab.driver.objects_changed(&old);
-    let old = next(&mut restarts).await.unwrap();
-    lab.driver.restarts_asked(&old);
+    while changes.as_ref().unwrap().next_revision() <= lab.driver.world.loaded {
+        let old = next(&mut changes).await.unwrap();
+        assert!(old.revision <= lab.driver.world.loaded);
+        lab.driver.changed(&old);
+    }
     assert!(lab.driver.dirty.is_empty());
     assert_eq!(lab.driver.world.tokens, token);
 
     // What is new is taken.
     apply(&lab.control, &web("3")).await;
-    let new = next(&mut objects).await.unwrap();
-    lab.driver.objects_changed(&new);
+    lab.take(&mut changes, 2).await;
     assert!(![first, second].contains(&lab.hash()));
 }
 
@@ -101,7 +110,7 @@ async fn a_full_read_forgets_what_is_gone() {
     lab.hash();
     let secret = ObjectKey::new(Kind::Secret, "g", "s");
     lab.control.delete_all(vec![secret], None, &actor()).await.unwrap();
-    let _ = lab.driver.catch_up(keyspace::OBJECTS).await;
+    let _ = lab.driver.catch_up().await;
     for key in std::mem::take(&mut lab.driver.dirty) {
         lab.driver.visit(&key);
     }
@@ -116,7 +125,7 @@ async fn corrected_credentials_do_not_sit_out_the_delay_of_the_wrong_ones() {
     for correction in ["registryAuth: dXNlcjpwYXNzd29yZA==", "pullPolicy: Always"] {
         let mut lab = lab(&web("1")).await;
         let first = lab.hash();
-        let mut objects = lab.driver.watch(keyspace::OBJECTS);
+        let mut changes = lab.driver.watch();
         let key = ReplicaKey::new("g", "web", 1);
         let far = Timestamp::now() + jiff::SignedDuration::from_mins(5);
         let status = |lab: &mut Lab| {
@@ -132,8 +141,7 @@ async fn corrected_credentials_do_not_sit_out_the_delay_of_the_wrong_ones() {
 
         let corrected = web("1").replace("image: i", &format!("image: i, {correction}"));
         apply(&lab.control, &corrected).await;
-        let news = next(&mut objects).await.unwrap();
-        lab.driver.objects_changed(&news);
+        lab.take(&mut changes, 2).await;
         assert_eq!(lab.hash(), first, "the same container");
         assert_eq!(waits(&lab), None, "{correction}");
     }

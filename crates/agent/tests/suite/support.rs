@@ -11,6 +11,8 @@ use smr_store::{KeyRange, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::assign::assign;
+
 /// Nothing here takes nearly as long; a condition not met by then never is.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -90,20 +92,28 @@ impl Node {
         if let Err(error) = self.control.apply(text, "test.yaml", false, &kim()).await {
             panic!("{error}: {error:?}");
         }
+        self.assign().await;
+    }
+
+    /// Every replica is to run here.
+    async fn assign(&self) -> u64 {
+        assign(&self.control, |_| 1).await
     }
 
     /// Applies and waits until statuses tell what follows from it.
     pub(crate) async fn apply_and_settle(&self, text: &str) {
-        let done = self.control.apply(text, "test.yaml", false, &kim()).await.unwrap();
+        self.control.apply(text, "test.yaml", false, &kim()).await.unwrap();
+        let revision = self.assign().await;
         let (agent, _) = self.agent.as_ref().expect("an agent runs");
         let mut settled = agent.settled();
-        let wait = settled.wait_for(|revision| *revision >= done.revision);
+        let wait = settled.wait_for(|settled| *settled >= revision);
         tokio::time::timeout(DEADLINE, wait).await.expect("the change is taken in").unwrap();
     }
 
     pub(crate) async fn remove(&self, kind: Kind, group: &str, name: &str) {
         let key = ObjectKey::new(kind, group, name);
         self.control.delete_all(vec![key], None, &kim()).await.unwrap();
+        self.assign().await;
     }
 
     pub(crate) async fn restart(&self, group: &str, name: &str) {

@@ -78,8 +78,8 @@ impl DockerEngine {
         if brief.state == EngineState::Running && !mark.is_empty() {
             let known = self.with_known(|known| known.get(&brief.id).cloned());
             if let Some(known) = known.filter(|known| known.mark == mark) {
-                let Container { health, name, .. } = brief;
-                return Ok(Some(Container { health, name, ..known.container }));
+                let Container { name, health, .. } = brief;
+                return Ok(Some(Container { name, health, ..known.container }));
             }
         }
         let Some(container) = self.inspect_container(&brief.id).await? else { return Ok(None) };

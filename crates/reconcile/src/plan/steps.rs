@@ -181,6 +181,9 @@ impl<'a> Planner<'a> {
         if self.waits_for_retry() {
             return;
         }
+        if let Some(transfer) = &wanted.transfer {
+            return self.wait_in(ReplicaState::Transfering, transfer);
+        }
         if let Some(missing) = &wanted.missing {
             return self.pend(missing);
         }
@@ -216,10 +219,14 @@ impl<'a> Planner<'a> {
 
     /// Waits for something that is not there; waiting already only renews the reason.
     pub(super) fn pend(&mut self, reason: &Reason) {
-        if self.replica.status.state != ReplicaState::Pending {
+        self.wait_in(ReplicaState::Pending, reason);
+    }
+
+    fn wait_in(&mut self, state: ReplicaState, reason: &Reason) {
+        if self.replica.status.state != state {
             self.climb(ReplicaState::Prepare);
         }
-        self.enter(ReplicaState::Pending, Some(reason.clone()));
+        self.enter(state, Some(reason.clone()));
     }
 
     fn wait_for_dependencies(&mut self, message: &str, timeout: std::time::Duration) {

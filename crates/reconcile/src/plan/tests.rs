@@ -43,7 +43,9 @@ fn wanted(rendered: Rendered) -> Wanted {
     Wanted {
         generation: 1,
         target: Ok(Arc::new(Target { rendered, main_hash, init_hash })),
+        transfer: None,
         missing: None,
+        order: UpdateOrder::StopFirst,
         restart_token: String::new(),
         dependencies: DependencyState::Solved,
         dependency_names: Vec::new(),
