@@ -10,7 +10,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -34,29 +34,58 @@ pub(crate) struct Gauged<S> {
     inner: S,
     gauge: Arc<Gauge>,
     traffic: Arc<Traffic>,
+    /// How writing ended.
+    broken: Option<io::ErrorKind>,
 }
 
 impl<S> Gauged<S> {
     pub(crate) fn new(inner: S, gauge: Arc<Gauge>, traffic: Arc<Traffic>) -> Self {
-        Self { inner, gauge, traffic }
+        Self { inner, gauge, traffic, broken: None }
     }
 
-    fn note<T>(&self, result: &io::Result<T>) {
-        let Err(error) = result else { return };
+    fn note(&self, error: &io::Error) {
         let tls = error.get_ref().and_then(|it| it.downcast_ref::<rustls::Error>());
         if let Some(rustls::Error::AlertReceived(alert)) = tls {
             let _ = self.gauge.alert.set(*alert);
         }
     }
+}
 
-    fn written(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(result) = &poll {
-            self.note(result);
-            if let Ok(count) = result {
-                self.traffic.sent.fetch_add(*count as u64, Relaxed);
+impl<S: AsyncRead + Unpin> Gauged<S> {
+    fn written(
+        &mut self,
+        context: &mut Context<'_>,
+        written: io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Ok(count) => {
+                self.traffic.sent.fetch_add(count as u64, Relaxed);
+                Poll::Ready(Ok(count))
+            }
+            Err(error) => {
+                self.note(&error);
+                self.broken = Some(error.kind());
+                self.last_words(context).map(Err)
             }
         }
-        poll
+    }
+
+    /// Who is hung up on while writing finds the reason among what was sent to it before; the
+    /// end of that is sure to come.
+    fn last_words(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let kind = self.broken.unwrap_or(io::ErrorKind::BrokenPipe);
+        let mut scratch = [0; 1024];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut self.inner).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                Ok(()) => return Poll::Ready(kind.into()),
+                Err(error) => {
+                    self.note(&error);
+                    return Poll::Ready(kind.into());
+                }
+            }
+        }
     }
 }
 
@@ -69,25 +98,34 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gauged<S> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.inner).poll_read(context, buffer);
         if let Poll::Ready(result) = &poll {
-            self.note(result);
+            if let Err(error) = result {
+                self.note(error);
+            }
             self.traffic.received.fetch_add((buffer.filled().len() - before) as u64, Relaxed);
         }
         poll
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Gauged<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gauged<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.inner).poll_write(context, bytes);
-        self.written(poll)
+        if self.broken.is_some() {
+            return self.last_words(context).map(Err);
+        }
+        let written = ready!(Pin::new(&mut self.inner).poll_write(context, bytes));
+        self.written(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        if self.broken.is_some() {
+            return self.last_words(context).map(Err);
+        }
+        let flushed = ready!(Pin::new(&mut self.inner).poll_flush(context));
+        self.written(context, flushed.map(|()| 0)).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -99,8 +137,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gauged<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.inner).poll_write_vectored(context, pieces);
-        self.written(poll)
+        if self.broken.is_some() {
+            return self.last_words(context).map(Err);
+        }
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, pieces));
+        self.written(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -53,7 +53,7 @@ impl Target {
         stream.set_nodelay(true).map_err(|error| self.unreachable(error))?;
         let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE);
         let _ = SockRef::from(&stream).set_tcp_keepalive(&keep_alive);
-        let mut config = rustls::ClientConfig::clone(&(self.tls)(Some(self.id)));
+        let mut config = (self.tls)(self.id).map_err(|error| self.unreachable(error))?;
         config.alpn_protocols = vec![protocol.to_vec()];
         let stream = TlsConnector::from(Arc::new(config))
             .connect(name, stream)

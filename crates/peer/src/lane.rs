@@ -74,13 +74,23 @@ impl Lane {
         target: &Target,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, PeerError> {
-        let mut link = self.link(target).await?;
-        match link.sender.send_request(request).await {
-            Ok(response) => {
-                self.prove(&link);
-                Ok(response)
+        let mut request = request;
+        let mut is_second = false;
+        loop {
+            let mut link = self.link(target).await?;
+            let mut error = match link.sender.try_send_request(request).await {
+                Ok(response) => {
+                    self.prove(&link);
+                    return Ok(response);
+                }
+                Err(error) => error,
+            };
+            match error.take_message() {
+                // The connection ended while it was idle, and nothing was sent.
+                Some(unsent) if !is_second && link.proven.load(Relaxed) => request = unsent,
+                _ => return Err(link.failure(target.id, error.into_error())),
             }
-            Err(error) => Err(link.failure(target.id, error)),
+            is_second = true;
         }
     }
 

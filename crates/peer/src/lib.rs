@@ -24,6 +24,7 @@ mod peers;
 mod protocol;
 mod service;
 mod stats;
+mod tls;
 
 pub use body::{Body, BoxError, full};
 pub use caller::Caller;
@@ -34,3 +35,4 @@ pub use peers::{ClientTls, Deadlines, Peers, PeersConfig, Removal};
 pub use protocol::PROTOCOL;
 pub use service::{Membership, Service, ServiceError};
 pub use stats::PeerStats;
+pub use tls::tls;

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use rustls::ClientConfig;
+use smr_pki::PkiError;
 use smr_store::{Member, NotSent, Rpc, RpcKind, Transport, TransportError};
 use tokio::{sync::watch, time::Instant};
 
@@ -24,8 +25,8 @@ mod proxy;
 const ANSWER: usize = 64 << 20;
 
 /// Gives the TLS configuration for a new connection to the node with this id; asked each time, so
-/// that a renewed certificate and a longer list of revoked ones count at once.
-pub type ClientTls = Arc<dyn Fn(Option<u64>) -> Arc<ClientConfig> + Send + Sync>;
+/// that a renewed certificate and a longer list of revoked ones count at once. See [`crate::tls`].
+pub type ClientTls = Arc<dyn Fn(u64) -> Result<ClientConfig, PkiError> + Send + Sync>;
 
 /// How long an answer may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
