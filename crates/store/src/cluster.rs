@@ -37,6 +37,8 @@ pub(crate) struct Cluster {
     pub(crate) leadership: watch::Sender<Leadership>,
     /// Set while leadership is handed over: proposals wait.
     pub(crate) paused: watch::Sender<bool>,
+    /// Groups that are being written here.
+    pub(crate) writing: watch::Sender<u64>,
 }
 
 /// What is known of one other member.
@@ -82,6 +84,7 @@ impl Cluster {
             applied: watch::Sender::new(applied),
             leadership: watch::Sender::new(Leadership::default()),
             paused: watch::Sender::new(false),
+            writing: watch::Sender::new(0),
         }
     }
 

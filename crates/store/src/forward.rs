@@ -26,8 +26,6 @@ use crate::{
 
 /// Log bytes an entry may need beyond its commands.
 const ENTRY_OVERHEAD: u64 = 4096;
-/// Looks at who leads before an answer of a leader that seems to be gone is given up.
-const STRIKES: u32 = 4;
 
 /// What delivering needs.
 pub(crate) struct Forwarder {
@@ -179,6 +177,11 @@ impl Forwarder {
 
     /// Puts commands into the log of this node, which leads.
     async fn write(&self, commands: &[Command]) -> Result<Done, Failure> {
+        // Counted first, looked at second: whoever pauses and then waits for nobody to write misses none.
+        let _writing = Writing::begin(&self.cluster);
+        if *self.cluster.paused.borrow() {
+            return Err(Failure::Elsewhere);
+        }
         let (batch, appended) = Batch::new(commands);
         let bytes = batch.len() as u64 + ENTRY_OVERHEAD;
         let room = Room::take(&self.bytes_in_flight, bytes);
@@ -231,12 +234,13 @@ impl Forwarder {
     /// Returns once `leader` does not seem to lead any more.
     async fn lost(&self, leader: NodeId) {
         let mut look = tokio::time::interval(self.cluster.heartbeat);
-        let mut strikes = 0;
-        while strikes < STRIKES {
+        let mut since = Instant::now();
+        // One that hands over answers soon, although nobody leads for a moment.
+        while since.elapsed() < self.cluster.patience() {
             look.tick().await;
             match self.cluster.route(&self.raft) {
-                Route::To(member) if member.id == leader => strikes = 0,
-                _ => strikes += 1,
+                Route::To(member) if member.id == leader => since = Instant::now(),
+                _ => {}
             }
         }
     }
@@ -281,6 +285,22 @@ pub(crate) async fn handle(
         .map(|Done { index, results }| ProposeAnswer { index, results })
         .map_err(|error| Declined::new(&error));
     Ok(encode(&answer))
+}
+
+/// Counts as writing for as long as it lives.
+struct Writing<'a>(&'a Cluster);
+
+impl<'a> Writing<'a> {
+    fn begin(cluster: &'a Cluster) -> Self {
+        cluster.writing.send_modify(|count| *count += 1);
+        Self(cluster)
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.writing.send_modify(|count| *count -= 1);
+    }
 }
 
 /// Bytes of the log that are spoken for as long as this lives.

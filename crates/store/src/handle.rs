@@ -41,7 +41,9 @@ impl Store {
             }
             RpcKind::ReadIndex => read_index::handle(&inner.forwarder, &inner.questions).await,
             RpcKind::PreVote => election::handle(&inner.cluster, raft, &inner.wal, &rpc.body),
-            RpcKind::TimeoutNow => transfer::handle(&inner.cluster, raft).await,
+            RpcKind::TimeoutNow => {
+                transfer::handle(&inner.cluster, raft, &inner.wal, &rpc.body).await
+            }
             RpcKind::Probe => Ok(Vec::new()),
         }
     }

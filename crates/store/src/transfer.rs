@@ -1,8 +1,9 @@
 //! Hands leadership over to another voter: proposals wait, the target catches up and is told to stand.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use openraft::ServerState;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use openraft::{BasicNode, RaftMetrics, ServerState, raft::AppendEntriesRequest};
 use tokio::{
     sync::watch,
     time::{Instant, timeout, timeout_at},
@@ -10,13 +11,11 @@ use tokio::{
 
 use crate::{
     Error, NodeId, RpcKind, Store,
-    batch::Raft,
-    cluster::{Cluster, Route, voters},
-    transport::encode,
+    batch::{LogId, Raft, StoredMembership, TypeConfig, Vote},
+    cluster::{Cluster, Route, is_majority, voters},
+    transport::{decode, encode},
+    wal::Wal,
 };
-
-/// Longest time a target waits for votes before it asks again; doubled each time.
-const FIRST_TRY: Duration = Duration::from_millis(150);
 
 /// Keeps proposals waiting, and this leader silent, for as long as it lives.
 struct Pause<'a> {
@@ -63,13 +62,19 @@ impl Store {
 
         let deadline = Instant::now() + cluster.patience();
         let paused = Pause::begin(cluster, raft);
+        let mut writing = cluster.writing.subscribe();
         let mut metrics = raft.metrics();
-        let caught_up = metrics.wait_for(|metrics| {
-            let matched = metrics.replication.as_ref().and_then(|all| *all.get(&to)?);
-            metrics.replication.is_none() || matched.map(|id| id.index) >= metrics.last_log_index
-        });
+        let caught_up = async {
+            writing.wait_for(|count| *count == 0).await?;
+            let last = inner.wal.ends().1;
+            let caught_up = |metrics: &RaftMetrics<NodeId, BasicNode>| match &metrics.replication {
+                Some(all) => all.get(&to).copied().flatten() >= last,
+                None => true,
+            };
+            metrics.wait_for(caught_up).await.map(|_| ())
+        };
         match timeout_at(deadline, caught_up).await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(Error::Stopped),
             Err(_) => return Err(Error::Unreachable { id: to }),
         }
@@ -125,18 +130,59 @@ impl Store {
 }
 
 /// Stands for election at once, as the leader says; answers whether this node leads.
-pub(crate) async fn handle(cluster: &Cluster, raft: &Raft) -> Result<Vec<u8>, Error> {
+pub(crate) async fn handle(
+    cluster: &Cluster,
+    raft: &Raft,
+    wal: &Wal,
+    body: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let term: u64 = decode(body)?;
+    if wal.vote().is_some_and(|vote| vote.leader_id().term != term) {
+        return Ok(encode(&false));
+    }
     let deadline = Instant::now() + cluster.patience();
+    let membership = raft.server_metrics().borrow().membership_config.clone();
+    announce(cluster, &membership, Vote::new(term + 1, cluster.node_id)).await;
     let mut server = raft.server_metrics();
-    let mut patience = FIRST_TRY;
     while Instant::now() < deadline {
         raft.trigger().elect().await.map_err(|_| Error::Stopped)?;
         let won = server.wait_for(|metrics| metrics.state == ServerState::Leader);
-        match timeout(patience, won).await {
+        match timeout(cluster.election, won).await {
             Ok(Ok(_)) => return Ok(encode(&true)),
             Ok(Err(_)) => return Err(Error::Stopped),
-            Err(_) => patience *= 2,
+            Err(_) => {}
         }
     }
     Ok(encode(&false))
+}
+
+/// Tells the voters of the term to come. They give no vote for a while after a sign of life of their
+/// leader, unless they know of a later term; whether they then vote still depends on their logs.
+///
+/// openraft looks at the term of a message first and at the entry it continues next. That one exists
+/// nowhere, so that the message does nothing else: it is answered as a conflict beyond the log.
+async fn announce(cluster: &Cluster, membership: &StoredMembership, vote: Vote) {
+    let others = voters(membership).into_iter().filter(|voter| voter.id != cluster.node_id);
+    let told = others.map(|voter| {
+        let message = AppendEntriesRequest::<TypeConfig> {
+            vote,
+            prev_log_id: Some(LogId::new(*vote.leader_id(), u64::MAX - 1)),
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        async move {
+            let sent = cluster.call(&voter, RpcKind::AppendEntries, encode(&message));
+            timeout(cluster.heartbeat, sent)
+                .await
+                .is_ok_and(|answer| answer.is_ok())
+                .then_some(voter.id)
+        }
+    });
+    let mut told: FuturesUnordered<_> = told.collect();
+    let mut reached = vec![cluster.node_id];
+    while !is_majority(membership, &reached)
+        && let Some(voter) = told.next().await
+    {
+        reached.extend(voter);
+    }
 }

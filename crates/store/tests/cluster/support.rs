@@ -14,8 +14,8 @@ type Answer = std::pin::Pin<Box<dyn Future<Output = Result<Vec<u8>, TransportErr
 
 /// Longest anything may take here; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
-pub const HEARTBEAT: Duration = Duration::from_millis(100);
-pub const ELECTION: Duration = Duration::from_millis(400);
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
+pub(crate) const ELECTION: Duration = Duration::from_millis(400);
 
 #[derive(Default)]
 struct Faults {
@@ -31,7 +31,7 @@ struct Faults {
 
 /// Carries messages between the members of one test.
 #[derive(Clone, Default)]
-pub struct Net(Arc<Mutex<Faults>>);
+pub(crate) struct Net(Arc<Mutex<Faults>>);
 
 struct Link {
     net: Net,
@@ -39,36 +39,36 @@ struct Link {
 }
 
 impl Net {
-    pub fn cut(&self, from: NodeId, to: NodeId) {
+    pub(crate) fn cut(&self, from: NodeId, to: NodeId) {
         self.0.lock().unwrap().cut.insert((from, to));
     }
 
     /// Cuts one member off, both ways.
-    pub fn isolate(&self, id: NodeId) {
+    pub(crate) fn isolate(&self, id: NodeId) {
         for other in (1..=9).filter(|other| *other != id) {
             self.cut(id, other);
             self.cut(other, id);
         }
     }
 
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         let mut faults = self.0.lock().unwrap();
         faults.cut.clear();
         faults.delay.clear();
         faults.loss = None;
     }
 
-    pub fn delay(&self, from: NodeId, to: NodeId, delay: Duration) {
+    pub(crate) fn delay(&self, from: NodeId, to: NodeId, delay: Duration) {
         self.0.lock().unwrap().delay.insert((from, to), delay);
     }
 
     /// Swallows one of `of` messages.
-    pub fn lose(&self, of: u64) {
+    pub(crate) fn lose(&self, of: u64) {
         self.0.lock().unwrap().loss = Some(of);
     }
 
     /// Messages of a kind that a member sent.
-    pub fn count(&self, from: NodeId, kind: RpcKind) -> u64 {
+    pub(crate) fn count(&self, from: NodeId, kind: RpcKind) -> u64 {
         self.0.lock().unwrap().by_kind.get(&(from, kind.name())).copied().unwrap_or(0)
     }
 
@@ -112,28 +112,28 @@ impl Transport for Link {
 }
 
 /// Members that run.
-pub struct Cluster {
-    pub net: Net,
-    pub dir: tempfile::TempDir,
-    pub stores: BTreeMap<NodeId, Store>,
-    pub tune: fn(&mut Options),
+pub(crate) struct Cluster {
+    pub(crate) net: Net,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) stores: BTreeMap<NodeId, Store>,
+    pub(crate) tune: fn(&mut Options),
 }
 
-pub fn address(id: NodeId) -> String {
+pub(crate) fn address(id: NodeId) -> String {
     format!("node-{id}")
 }
 
-pub fn as_member(id: NodeId) -> Member {
+pub(crate) fn as_member(id: NodeId) -> Member {
     Member { id, address: address(id) }
 }
 
 impl Cluster {
     /// Voters 1 to `count`, led by 1.
-    pub async fn start(count: NodeId) -> Self {
+    pub(crate) async fn start(count: NodeId) -> Self {
         Self::start_with(count, |_| {}).await
     }
 
-    pub async fn start_with(count: NodeId, tune: fn(&mut Options)) -> Self {
+    pub(crate) async fn start_with(count: NodeId, tune: fn(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut cluster = Self { net: Net::default(), dir, stores: BTreeMap::new(), tune };
         let first = cluster.open(1).await;
@@ -147,7 +147,7 @@ impl Cluster {
     }
 
     /// Starts a member on its data.
-    pub async fn open(&mut self, id: NodeId) -> Store {
+    pub(crate) async fn open(&mut self, id: NodeId) -> Store {
         let mut options = Options::new(self.dir.path().join(id.to_string()));
         options.node_id = id;
         options.bootstrap = id == 1;
@@ -164,23 +164,23 @@ impl Cluster {
     }
 
     /// Takes a member away at once: what it says or hears from now on is lost.
-    pub async fn kill(&mut self, id: NodeId) {
+    pub(crate) async fn kill(&mut self, id: NodeId) {
         self.net.0.lock().unwrap().stores.remove(&id);
         let store = self.stores.remove(&id).unwrap();
         store.shutdown().await;
     }
 
-    pub fn store(&self, id: NodeId) -> &Store {
+    pub(crate) fn store(&self, id: NodeId) -> &Store {
         &self.stores[&id]
     }
 
     /// The member that leads and is ready, once there is one.
-    pub async fn leader(&self) -> NodeId {
+    pub(crate) async fn leader(&self) -> NodeId {
         self.leader_among(|_| true).await
     }
 
     /// The same, of those that `among` selects.
-    pub async fn leader_among(&self, among: impl Fn(NodeId) -> bool) -> NodeId {
+    pub(crate) async fn leader_among(&self, among: impl Fn(NodeId) -> bool) -> NodeId {
         let mut found = 0;
         eventually("a leader that is ready", || {
             let leads = |(id, store): (&NodeId, &Store)| {
@@ -194,7 +194,7 @@ impl Cluster {
     }
 
     /// Waits until all members that run follow the same ready leader.
-    pub async fn agreed(&self) {
+    pub(crate) async fn agreed(&self) {
         eventually("all to follow one leader", || {
             let mut views = self.stores.values().map(|store| *store.leadership().borrow());
             let first = views.next().unwrap();
@@ -206,7 +206,7 @@ impl Cluster {
     }
 
     /// Waits until all members that run have the same keyspace.
-    pub async fn converged(&self) {
+    pub(crate) async fn converged(&self) {
         eventually("all to hold the same", || {
             let mut all = self.stores.values().map(|store| store.list("").unwrap());
             let first = all.next().unwrap();
@@ -215,7 +215,7 @@ impl Cluster {
         .await;
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         for store in self.stores.values() {
             store.shutdown().await;
         }
@@ -223,7 +223,7 @@ impl Cluster {
 }
 
 /// Looks until something is the case.
-pub async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let mut look = interval(Duration::from_millis(10));
     let begun = Instant::now();
     while !check() {
@@ -233,6 +233,6 @@ pub async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
 }
 
 /// Fails when something takes longer than `limit`.
-pub async fn within<T>(limit: Duration, what: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(limit: Duration, what: impl Future<Output = T>) -> T {
     timeout(limit, what).await.expect("it takes too long")
 }
