@@ -9,8 +9,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Authority, Credentials, DataKey, NodeKey, NodeOutcome, PkiError, SealError, Subject,
-    TrustBundle,
+    Authority, Credentials, DataKey, JoinToken, JoinTokenError, NodeKey, NodeOutcome, PkiError,
+    SealError, Subject, TrustBundle,
     key::{certificate_to_pem, certificates_from_pem},
     trust::sha256_hex,
 };
@@ -157,6 +157,18 @@ impl AuthoritySet {
         Ok(self.active.issue(subject, lifetime, now)?.with_authorities(self.trust()))
     }
 
+    /// A new join token, whose holder takes nodes of any authority in the set; see
+    /// [`JoinToken::issue`].
+    pub fn join_token(
+        &self,
+        apis: &[String],
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<JoinToken, JoinTokenError> {
+        let token = JoinToken::issue(&self.active, apis, lifetime, now)?;
+        Ok(token.with_authorities(self.trust()))
+    }
+
     /// Like [`crate::node_credentials`], with the whole set trusted: the certificate in the file is
     /// also made anew when the authority that signs is another, and the file is written again when
     /// only the trusted authorities are others.
@@ -167,19 +179,8 @@ impl AuthoritySet {
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<(Credentials, NodeOutcome), PkiError> {
-        let trust = self.trust();
-        if let Some(kept) = Credentials::load(path)? {
-            let changed = *kept.authorities() != trust;
-            let kept = kept.with_authorities(trust);
-            if kept.is_for(subject)
-                && kept.is_from(&self.active, now)
-                && !kept.is_due(&self.active, now)
-            {
-                if changed {
-                    kept.save(path)?;
-                }
-                return Ok((kept, NodeOutcome::Kept));
-            }
+        if let Some(kept) = self.kept(path, subject, now)? {
+            return Ok((kept, NodeOutcome::Kept));
         }
         let credentials = self.issue(subject, lifetime, now)?;
         credentials.save(path)?;
@@ -198,25 +199,38 @@ impl AuthoritySet {
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<(Credentials, NodeOutcome), PkiError> {
-        let trust = self.trust();
-        if let Some(kept) = Credentials::load(path)? {
-            let changed = *kept.authorities() != trust;
-            let kept = kept.with_authorities(trust.clone());
-            if NodeKey::of(&kept).id() == key.id()
-                && kept.is_for(subject)
-                && kept.is_from(&self.active, now)
-                && !kept.is_due(&self.active, now)
-            {
-                if changed {
-                    kept.save(path)?;
-                }
-                return Ok((kept, NodeOutcome::Kept));
-            }
+        if let Some(kept) = self.kept(path, subject, now)?
+            && kept.identity().key_id == key.id()
+        {
+            return Ok((kept, NodeOutcome::Kept));
         }
         let signed = self.active.sign_node(&key.request(subject)?, subject, lifetime, now)?;
-        let credentials = key.complete(&signed.pem, &trust.to_pem())?;
+        let credentials = key.complete(&signed.pem, &self.trust().to_pem())?;
         credentials.save(path)?;
         Ok((credentials, NodeOutcome::Issued))
+    }
+
+    /// What is in the file `path`, if it will do; written again with the trusted authorities of now.
+    fn kept(
+        &self,
+        path: &Path,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<Option<Credentials>, PkiError> {
+        let Some(found) = Credentials::load(path)? else { return Ok(None) };
+        let trust = self.trust();
+        let changed = *found.authorities() != trust;
+        let found = found.with_authorities(trust);
+        if !found.is_for(subject)
+            || !found.is_from(&self.active, now)
+            || found.is_due(&self.active, now)
+        {
+            return Ok(None);
+        }
+        if changed {
+            found.save(path)?;
+        }
+        Ok(Some(found))
     }
 
     /// The form in which the set is stored.

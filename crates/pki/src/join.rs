@@ -75,6 +75,8 @@ struct Payload<'a> {
     key: &'a [u8],
     certificate: &'a [u8],
     authority: &'a [u8],
+    /// Further authorities that nodes may be of while the cluster changes its authority.
+    others: Vec<&'a [u8]>,
 }
 
 impl Payload<'_> {
@@ -118,6 +120,12 @@ impl JoinToken {
         Ok(Self { id, apis, ca_hash: authority.hash(), credentials })
     }
 
+    /// The same token for a cluster that changes its authority, whose nodes have certificates of
+    /// any in `bundle`; the first of them is the one that signed the token.
+    pub(crate) fn with_authorities(self, bundle: TrustBundle) -> Self {
+        Self { credentials: self.credentials.with_authorities(bundle), ..self }
+    }
+
     /// Reads a token; white space around and in it does not matter.
     ///
     /// # Errors
@@ -155,10 +163,12 @@ impl JoinToken {
         let apis = normal_apis(payload.apis.iter().copied())
             .map_err(|_| JoinTokenError::Contents { what: "addresses of a cluster" })?;
         let der = |der: &[u8]| CertificateDer::from(der.to_vec());
+        let mut authorities = vec![der(payload.authority)];
+        authorities.extend(payload.others.iter().copied().map(der));
         let credentials = Credentials::new(
             PrivateKey::from_der(payload.key, ORIGIN)?,
             der(payload.certificate),
-            TrustBundle::from_der(vec![der(payload.authority)], ORIGIN)?,
+            TrustBundle::from_der(authorities, ORIGIN)?,
             ORIGIN,
         )?;
         let identity = credentials.identity();
@@ -182,14 +192,15 @@ impl JoinToken {
     pub fn encode(&self) -> SecretString {
         let mut ca_hash = [0; 32];
         hex::decode_to_slice(&self.ca_hash, &mut ca_hash).expect("the hash is 64 hex digits");
-        let bundle = self.credentials.authorities();
+        let (authority, others) = self.credentials.authorities().split_first();
         let payload = Payload {
             id: &self.id,
             apis: self.apis.iter().map(String::as_str).collect(),
             ca_hash,
             key: self.credentials.key().der(),
             certificate: self.credentials.certificate(),
-            authority: bundle.first(),
+            authority,
+            others: others.iter().map(|other| &**other).collect(),
         };
         payload.encode()
     }

@@ -57,8 +57,8 @@ impl TrustBundle {
         self.certificates.iter().map(|certificate| sha256_hex(certificate)).collect()
     }
 
-    pub(crate) fn first(&self) -> &CertificateDer<'static> {
-        &self.certificates[0]
+    pub(crate) fn split_first(&self) -> (&CertificateDer<'static>, &[CertificateDer<'static>]) {
+        self.certificates.split_first().expect("a bundle has at least one")
     }
 
     pub(crate) fn contains(&self, certificate: &CertificateDer<'_>) -> bool {

@@ -6,8 +6,9 @@ mod support;
 
 use smr_pki::{
     Alpn, AuthoritiesError, Authority, AuthoritySet, Credentials, DataKey, ExpectedPeer,
-    ExpiredPeers, ExposeSecret as _, NodeOutcome, Role, RotationError, RotationPhase,
-    SealedAuthorities, Subject, TlsMaterial, TrustBundle, client_config, explain_handshake,
+    ExpiredPeers, ExposeSecret as _, JoinToken, NodeKey, NodeOutcome, Role, RotationError,
+    RotationPhase, SealedAuthorities, Subject, TlsMaterial, TrustBundle, client_config,
+    explain_handshake, join_client_config,
 };
 
 use crate::support::{DAY, dial, now};
@@ -113,6 +114,44 @@ async fn a_context_made_during_a_rotation_outlives_it() {
     let node = Node::new(1, &switched);
     let server = node.tls.server_config().unwrap();
     dial(server, client_config(&kim, Alpn::Http).unwrap(), "localhost").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_made_during_a_rotation_leads_to_nodes_before_and_after_the_next_step() {
+    let begun = AuthoritySet::new(authority()).begin(authority()).unwrap();
+    let switched = begun.switch().unwrap();
+    for token in [&begun, &switched].map(|set| set.join_token(&["a".to_owned()], DAY, now())) {
+        let token = JoinToken::parse(&token.unwrap().to_string(), now()).unwrap();
+        for node in [Node::new(1, &begun), Node::new(2, &switched)] {
+            let server = node.tls.server_config().unwrap();
+            let client = join_client_config(&token).unwrap();
+            dial(server, client, "203.0.113.9").await.unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_member_keeps_its_key_when_its_certificate_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, file) = (dir.path().join("node.pem"), dir.path().join("node.key"));
+    let key = NodeKey::load_or_create(&file).unwrap();
+    let set = AuthoritySet::new(authority());
+    let certify = |set: &AuthoritySet, key: &NodeKey, id| {
+        let (credentials, outcome) = set.certify(key, &path, &member(id), DAY, now()).unwrap();
+        credentials.check("the test", now()).unwrap();
+        assert_eq!(credentials.identity().key_id, key.id());
+        assert_eq!(Credentials::load(&path).unwrap().unwrap().identity(), credentials.identity());
+        (credentials.identity().serial.clone(), outcome)
+    };
+    let (first, outcome) = certify(&set, &key, 1);
+    assert_eq!(outcome, NodeOutcome::Issued);
+    assert_eq!(certify(&set, &key, 1), (first.clone(), NodeOutcome::Kept));
+    let begun = set.begin(authority()).unwrap();
+    assert_eq!(certify(&begun, &key, 1), (first, NodeOutcome::Kept));
+    assert_eq!(certify(&begun.switch().unwrap(), &key, 1).1, NodeOutcome::Issued);
+    assert_eq!(certify(&set, &key, 2).1, NodeOutcome::Issued, "another id");
+    let other = NodeKey::load_or_create(&dir.path().join("other.key")).unwrap();
+    assert_eq!(certify(&set, &other, 2).1, NodeOutcome::Issued, "another key");
 }
 
 #[test]

@@ -34,7 +34,8 @@ fn forged<'a>(token: &'a JoinToken, forge: impl FnOnce(&mut Payload<'a>)) -> Str
         ca_hash,
         key: token.credentials().key().der(),
         certificate: token.credentials().certificate(),
-        authority: token.credentials().authorities().first(),
+        authority: token.credentials().authorities().split_first().0,
+        others: vec![],
     };
     forge(&mut payload);
     payload.encode().expose_secret().to_owned()
@@ -135,7 +136,9 @@ fn a_token_is_good_for_its_time_only() {
 fn what_is_inside_must_fit_together() {
     let (token, other) = (token(), token());
     assert_eq!(
-        refused(&forged(&token, |p| p.authority = other.credentials().authorities().first())),
+        refused(
+            &forged(&token, |p| p.authority = other.credentials().authorities().split_first().0)
+        ),
         format!(
             "the authority's certificate in the join token has the hash `{}`, the token says `{}`",
             other.ca_hash(),
@@ -146,7 +149,7 @@ fn what_is_inside_must_fit_together() {
     hex::decode_to_slice(other.ca_hash(), &mut hash).unwrap();
     let stranger = forged(&token, |p| {
         p.ca_hash = hash;
-        p.authority = other.credentials().authorities().first();
+        p.authority = other.credentials().authorities().split_first().0;
     });
     assert_eq!(refused(&stranger), "the credentials of the join token cannot be used");
     assert_eq!(
