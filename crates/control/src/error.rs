@@ -1,8 +1,12 @@
 //! Why a request could not be met, and how the control API says so.
 
+mod cluster;
+
 use smr_model::{Kind, ObjectKey, Owner, RolloutState};
-use smr_pki::SealError;
+use smr_pki::{JoinTokenError, PkiError, RotationError, SealError};
 use smr_wire::{ApiError, Code, ErrorDetail};
+
+pub use cluster::{ClusterError, TokenProblem};
 
 use crate::documents::WARNING;
 
@@ -135,6 +139,12 @@ pub enum Error {
         /// Why.
         source: smr_store::Error,
     },
+    /// Nobody said in time whether the change was made.
+    #[error("it is not known whether the change was made: no answer came in time")]
+    OutcomeUnknown {
+        /// Why.
+        source: smr_store::Error,
+    },
     /// The object was never changed since the cluster keeps track of rollouts.
     #[error("`{key}` has no rollout")]
     NoRollout {
@@ -169,6 +179,9 @@ pub enum Error {
         /// What was asked for.
         generation: u64,
     },
+    /// About the cluster itself: members, tokens, certificates, settings.
+    #[error(transparent)]
+    Cluster(ClusterError),
     /// The store failed or refused what it should not have refused.
     #[error("the store of this node failed")]
     Store {
@@ -199,7 +212,11 @@ impl Error {
     pub(crate) fn fresh_read(source: smr_store::Error) -> Self {
         use smr_store::Error as E;
         match source {
-            E::NoQuorum | E::NotLeader { .. } => Self::NoFreshRead { source },
+            E::NoQuorum
+            | E::NotLeader { .. }
+            | E::NoLeader { .. }
+            | E::Unknown { .. }
+            | E::Unreachable { .. } => Self::NoFreshRead { source },
             other => other.into(),
         }
     }
@@ -225,11 +242,16 @@ impl Error {
             Self::Unavailable { .. } => Code::Unavailable,
             Self::NoFreshRead { .. } | Self::NoQuorum { .. } => Code::NoQuorum,
             Self::NoLeader { .. } => Code::NoLeader,
+            Self::Cluster(error) => error.code(),
+            Self::OutcomeUnknown { .. } => Code::OutcomeUnknown,
         }
     }
 
     /// Whether the same request may succeed a little later.
     pub fn is_transient(&self) -> bool {
+        if let Self::Cluster(error) = self {
+            return error.is_transient();
+        }
         matches!(
             self,
             Self::Contended { .. }
@@ -293,8 +315,16 @@ impl Error {
                  which do; containers run on meanwhile"
                     .into(),
             ),
+            Self::NoLeader { source: smr_store::Error::NoLeader { voters, .. } } => Some(format!(
+                "more than half of the voters ({}) must run and reach each other; containers run on \
+                 meanwhile",
+                numbers(voters)
+            )),
             Self::NoLeader { .. } => {
                 Some("try again in a few seconds; the voters elect a leader by themselves".into())
+            }
+            Self::OutcomeUnknown { .. } => {
+                Some("look at what is stored before repeating the request".into())
             }
             Self::NoRollout { .. } => Some("apply a change of its definition first".into()),
             Self::RolloutState { state, .. } if state.is_over() => {
@@ -306,15 +336,37 @@ impl Error {
             Self::NoGeneration { key, kept, .. } if kept.len() < 2 => {
                 Some(format!("`{key}` has no former definition"))
             }
-            Self::NoGeneration { kept, .. } => {
-                let kept: Vec<String> = kept.iter().map(u64::to_string).collect();
-                Some(format!("kept are {}", kept.join(", ")))
-            }
+            Self::NoGeneration { kept, .. } => Some(format!("kept are {}", numbers(kept))),
             Self::SameDefinition { key, .. } => {
                 Some(format!("`smrctl rollout history {key}` shows what changed when"))
             }
+            Self::Cluster(error) => error.hint(),
             Self::Store { .. } => Some("the node's log says more".into()),
         }
+    }
+}
+
+impl From<ClusterError> for Error {
+    fn from(error: ClusterError) -> Self {
+        Self::Cluster(error)
+    }
+}
+
+impl From<RotationError> for Error {
+    fn from(error: RotationError) -> Self {
+        Self::Cluster(error.into())
+    }
+}
+
+impl From<JoinTokenError> for Error {
+    fn from(error: JoinTokenError) -> Self {
+        Self::Cluster(error.into())
+    }
+}
+
+impl From<PkiError> for Error {
+    fn from(error: PkiError) -> Self {
+        Self::Cluster(error.into())
     }
 }
 
@@ -329,8 +381,9 @@ impl From<smr_store::Error> for Error {
                 Self::TooLarge { key: "the request".to_owned(), bytes, limit }
             }
             E::NoQuorum => Self::NoQuorum { source },
-            E::NotLeader { .. } => Self::NoLeader { source },
-            E::DiskFull { .. } | E::Stopped => Self::Unavailable { source },
+            E::NotLeader { .. } | E::NoLeader { .. } => Self::NoLeader { source },
+            E::Unknown { .. } => Self::OutcomeUnknown { source },
+            E::DiskFull { .. } | E::Stopped | E::Unreachable { .. } => Self::Unavailable { source },
             _ => Self::Store { source },
         }
     }
@@ -393,6 +446,10 @@ fn in_use_text(used: &[(ObjectKey, Vec<ObjectKey>)]) -> String {
         format!("`{key}` is used by {}", users.join(", "))
     };
     used.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+fn numbers(numbers: &[u64]) -> String {
+    numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn owner_text(owner: Option<&Owner>) -> String {

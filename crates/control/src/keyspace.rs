@@ -33,6 +33,10 @@ pub const TOKENS: &str = "/smr/token/";
 pub const CERTIFICATES: &str = "/smr/certificate/";
 /// Serials of revoked certificates.
 pub const REVOKED: &str = "/smr/revoked/";
+/// Which authorities nodes say they trust.
+pub const TRUST: &str = "/smr/trust/";
+/// Which run of its process registered a member last.
+pub const INSTANCES: &str = "/smr/instance/";
 /// The id of the cluster.
 pub const CLUSTER_ID: &str = "/smr/cluster/id";
 /// The authorities of the cluster, keys sealed.
@@ -158,6 +162,16 @@ pub fn parse_id(prefix: &str, key: &str) -> Option<u64> {
 /// The key that reserves a name on the engine for one object of a kind.
 pub fn engine_name(kind: Kind, name: &str) -> String {
     format!("{NAMES}{kind}/{name}")
+}
+
+/// The key of what a node says it trusts.
+pub fn trust(id: u64) -> String {
+    format!("{TRUST}{id}")
+}
+
+/// The key of the run of its process that registered a member last.
+pub fn instance(id: u64) -> String {
+    format!("{INSTANCES}{id}")
 }
 
 /// The key of a join token.

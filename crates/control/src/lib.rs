@@ -15,13 +15,18 @@
 //! containers that use it.
 
 mod apply;
+mod authorities;
+mod certificates;
+mod cluster;
 mod control;
 mod diff;
 mod documents;
 mod error;
 mod events;
+mod explain;
 mod history;
 pub mod keyspace;
+mod members;
 mod nodes;
 mod objects;
 mod placement;
@@ -31,14 +36,18 @@ mod replicas;
 mod report;
 mod rollouts;
 mod selector;
+mod settings;
 mod stream;
 mod templates;
+mod tokens;
 mod users;
 mod watch;
 
 pub use control::{Actor, Control, Loaded, Options};
-pub use error::Error;
+pub use error::{ClusterError, Error, TokenProblem};
+pub use explain::ClusterView;
 pub use history::GENERATIONS;
+pub use members::{MemberFacts, Registration, RegistrationRefused, RemovedMember};
 pub use placement::{AssignmentBatch, Assignments, Written, decode_assignment};
 pub use record::StoredObject;
 pub use replicas::ReplicaView;

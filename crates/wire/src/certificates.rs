@@ -128,9 +128,10 @@ pub struct AuthorityInfo {
     pub fingerprint: String,
     /// Whether it signs.
     pub signs: bool,
-    /// When it ends.
-    #[schemars(with = "String")]
-    pub not_after: Timestamp,
+    /// When it ends; of one that only verifies, nobody keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub not_after: Option<Timestamp>,
 }
 
 /// Which authorities a member trusts.
@@ -151,6 +152,7 @@ pub struct TrustInfo {
 
 /// The authorities of the cluster and who trusts them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct AuthoritiesInfo {
     /// How far their replacement is.
     pub state: RotationState,
@@ -158,4 +160,7 @@ pub struct AuthoritiesInfo {
     pub authorities: Vec<AuthorityInfo>,
     /// Every member, in order of id.
     pub nodes: Vec<TrustInfo>,
+    /// Users whose certificates are of another authority than the one that signs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub old_users: Vec<String>,
 }

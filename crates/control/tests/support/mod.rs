@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "every test file uses its part")]
 
+pub(crate) mod cluster;
+
 use smr_control::{Actor, Control, Options};
 use smr_model::{ReplicaKey, ReplicaState, ReplicaStatus};
 use smr_pki::{DataKey, Role};
