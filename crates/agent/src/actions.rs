@@ -63,6 +63,19 @@ impl Executor {
         self.carry_out(key, action, pulling).await.unwrap_or_else(Outcome::Failed)
     }
 
+    /// Ends and removes containers, one after the other.
+    async fn remove(&self, ids: &[&str], signal: &str, timeout: Duration) -> Result<(), Problem> {
+        let signal = (!signal.is_empty()).then_some(signal);
+        for id in ids {
+            let stopping = turn(&self.stops).await?;
+            self.engine.stop(id, signal, timeout).await.map_err(|error| problem(&error))?;
+            drop(stopping);
+            let _turn = turn(&self.work).await?;
+            self.engine.remove(id).await.map_err(|error| problem(&error))?;
+        }
+        Ok(())
+    }
+
     async fn carry_out(
         &self,
         key: &ReplicaKey,
@@ -122,15 +135,26 @@ impl Executor {
                 let container = engine.inspect(&id).await.map_err(failed)?;
                 Ok(Outcome::Stopped(container.as_ref().map(seen)))
             }
-            Action::Remove { ids, signal, timeout } => {
-                let signal = (!signal.is_empty()).then_some(signal.as_str());
-                for id in &ids {
-                    let stopping = turn(&self.stops).await?;
-                    engine.stop(id, signal, timeout).await.map_err(failed)?;
-                    drop(stopping);
-                    let _turn = turn(&self.work).await?;
-                    engine.remove(id).await.map_err(failed)?;
+            Action::SetAside { id, name, image } => {
+                let _turn = turn(&self.work).await?;
+                if !engine.image_present(&image).await.map_err(failed)? {
+                    return Err(problem(&smr_engine::Error::ImageMissing { image, source: None }));
                 }
+                engine.rename(&id, &name).await.map_err(failed)?;
+                Ok(Outcome::Done)
+            }
+            Action::TakeBack { id, name } => {
+                let _turn = turn(&self.work).await?;
+                engine.rename(&id, &name).await.map_err(failed)?;
+                Ok(Outcome::Done)
+            }
+            Action::Retire { id, signal, timeout } => {
+                self.remove(&[&id], &signal, timeout).await?;
+                Ok(Outcome::Removed(vec![id]))
+            }
+            Action::Remove { ids, signal, timeout } => {
+                let all: Vec<&str> = ids.iter().map(String::as_str).collect();
+                self.remove(&all, &signal, timeout).await?;
                 Ok(Outcome::Removed(ids))
             }
             Action::Readiness { id, target } => {

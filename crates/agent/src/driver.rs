@@ -408,11 +408,14 @@ impl Driver {
         }
         let conflict = matches!(&outcome, Outcome::Failed(p) if p.code == "Conflict");
         let started = matches!(outcome, Outcome::Started);
+        // Perhaps it has the other name in spite of the answer.
+        let misnamed = matches!(kind, ActionKind::SetAside | ActionKind::TakeBack)
+            && matches!(&outcome, Outcome::Failed(p) if p.kind != ProblemKind::ImageMissing);
         if slot.replica.status.reason.as_ref().is_some_and(|reason| reason.code == PULLING) {
             slot.replica.status.reason = None;
         }
         settle(now, &mut slot.replica, kind, outcome);
-        if conflict || missing {
+        if conflict || missing || misnamed {
             // Perhaps the name is held by a container of ours that no event told of, or none told
             // that this one is gone.
             self.list();

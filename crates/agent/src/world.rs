@@ -12,8 +12,8 @@ use smr_model::{
     spec::{ContainersSpec, Dependency, Strategy, UpdateOrder},
 };
 use smr_reconcile::{
-    DependencyState, Duty, Memory, NodeFacts, Objects, Peers, Rendered, Replica, Seen, Sighting,
-    Target, Wanted, dependencies, handover, handover_order, render, replacement_order,
+    DependencyState, Duty, Memory, NodeFacts, Objects, Peers, Rendered, Replica, Sighting, Target,
+    Wanted, dependencies, handover, handover_order, render, replacement_order,
 };
 use smr_store::{KeyValue, RangeQuery};
 use tokio_util::sync::CancellationToken;
@@ -327,7 +327,7 @@ impl World {
     }
 
     fn runs_here(&self, key: &ReplicaKey) -> bool {
-        self.slots.get(key).is_some_and(|slot| slot.replica.main.as_ref().is_some_and(Seen::runs))
+        self.slots.get(key).is_some_and(|slot| slot.replica.runs())
     }
 
     fn wanted(&mut self, control: &Control, key: &ReplicaKey) -> Option<Wanted> {
@@ -492,6 +492,7 @@ impl Slot {
                 wanted: None,
                 main: None,
                 init: None,
+                previous: None,
                 status,
                 memory: Memory::default(),
                 busy: None,

@@ -4,6 +4,7 @@
 //! be so. What an action brought is put into the replica by [`settle`], then `plan` looks again.
 
 mod action;
+mod replace;
 mod settle;
 mod steps;
 
@@ -13,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use smr_model::{EngineState, Reason, ReplicaState, ReplicaStatus, spec::UpdateOrder};
 
 pub use action::{Action, ActionKind, Outcome, Problem, ProblemKind, Role};
+pub use replace::{PREVIOUS, is_previous};
 pub use settle::settle;
 use steps::Planner;
 
@@ -81,6 +83,17 @@ pub struct Memory {
     /// The wish for whose sake delays were dropped; each does so once, so that a failing removal
     /// still backs off.
     pub(crate) wish: String,
+    /// Container that was ready when another definition came: it serves until the next one does.
+    pub(crate) serves: Option<String>,
+    /// The replica was looked at since smr started. Before, nobody knows whether what runs was ready
+    /// before another definition came.
+    pub(crate) looked: bool,
+    /// Digest for whose sake the running container is being replaced.
+    pub(crate) replacing: String,
+    /// When the removal of the container from before is tried again.
+    pub(crate) retire_at: Option<Timestamp>,
+    /// Failures of that in a row.
+    pub(crate) retire_failures: u32,
     /// The engine was away: deaths found now are not the replica's fault.
     pub(crate) forgiven: bool,
 }
@@ -100,6 +113,8 @@ pub struct Replica {
     pub main: Option<Seen>,
     /// Its init container.
     pub init: Option<Seen>,
+    /// The main container from before, set aside while the next one is brought up.
+    pub previous: Option<Seen>,
     /// Its status so far.
     pub status: ReplicaStatus,
     /// What else is remembered.
@@ -137,6 +152,7 @@ pub fn plan(now: Timestamp, replica: &mut Replica) -> Plan {
     let mut planner = Planner::new(now, replica);
     planner.observe();
     planner.decide();
+    planner.tell_what_serves();
     planner.finish()
 }
 
@@ -165,20 +181,27 @@ impl Planner<'_> {
                 }
             }
             None => {
-                status.engine_state = None;
                 status.ready = false;
-                status.container_id.clear();
                 status.addresses.clear();
+                let previous = replica.previous.as_ref();
+                status.engine_state = previous.map(|previous| previous.state);
+                status.container_id = previous.map(|it| it.id.clone()).unwrap_or_default();
             }
         }
-        if let Some(wanted) = &replica.wanted {
-            status.generation = wanted.generation;
-            status.dependencies.clone_from(&wanted.dependency_names);
-            if let Ok(target) = &wanted.target {
+        let Some(wanted) = &replica.wanted else { return };
+        status.dependencies.clone_from(&wanted.dependency_names);
+        let has_containers = replica.main.is_some() || replica.previous.is_some();
+        match &wanted.target {
+            Ok(target) => {
+                status.generation = wanted.generation;
                 status.image.clone_from(&target.rendered.main.image);
                 status.ports.clone_from(&target.rendered.ports);
             }
+            // What is there is of the generation it was made for.
+            Err(_) if has_containers && status.generation != 0 => {}
+            Err(_) => status.generation = wanted.generation,
         }
+        self.look_at_former();
     }
 
     fn decide(&mut self) {
@@ -208,7 +231,7 @@ impl Planner<'_> {
         }
         if wanted.restart_token != self.replica.status.restart_token {
             self.forget_delays_once(&format!("restart {}", wanted.restart_token));
-            if self.has_containers() {
+            if self.replica.main.is_some() || self.replica.init.is_some() {
                 self.enter(ReplicaState::Restarting, None);
                 return self.remove_all(true);
             }
@@ -259,8 +282,7 @@ impl Planner<'_> {
 
     /// It cannot be said what to create: what runs goes on, what does not run waits.
     fn without_target(&mut self, reason: &Reason) {
-        let running = self.replica.main.as_ref().is_some_and(Seen::runs);
-        if running {
+        if self.replica.runs() {
             let message = format!("{}; the running container is kept", reason.message);
             self.replica.status.reason = Some(Reason::new(reason.code.clone(), message));
             return;
@@ -284,6 +306,9 @@ impl Planner<'_> {
                 self.replica.status.retry_at = None;
             }
         }
+        if self.settles_previous(wanted, target) {
+            return;
+        }
         let Some(main) = self.replica.main.clone() else {
             return self.create(wanted, target);
         };
@@ -291,6 +316,9 @@ impl Planner<'_> {
             || matches!(main.state, EngineState::Dead | EngineState::Removing)
         {
             self.forget_delays_once(&format!("replace by {}", target.main_hash));
+            if self.starts_first(wanted, &main) {
+                return self.replace_later(wanted, target);
+            }
             self.enter(ReplicaState::Created, None);
             self.replica.status.quick_deaths = 0;
             return self.remove_all(true);
@@ -356,6 +384,9 @@ impl Planner<'_> {
         }
         // A reason that no longer holds (a template failed meanwhile) must not stay.
         self.replica.status.reason = None;
+        if self.replica.previous.is_some() && self.retires(target) {
+            return;
+        }
         let Some(interval) = target.rendered.liveness.iter().map(|p| p.interval).min() else {
             return;
         };

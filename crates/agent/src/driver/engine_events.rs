@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use smr_engine::{Container, EngineEvent, EngineEventKind, Error, Role};
 use smr_model::{EngineState, ReplicaKey};
-use smr_reconcile::{ActionKind, Seen};
+use smr_reconcile::{ActionKind, Seen, is_previous};
 
 use super::Driver;
 use crate::{
@@ -52,13 +52,14 @@ impl Driver {
         let mut present = BTreeSet::new();
         for container in &containers {
             let Some(own) = &container.ownership else { continue };
-            present.insert((own.replica.clone(), own.role));
+            let which = Part::of(own.role, &container.name);
+            present.insert((own.replica.clone(), which));
             let (slot, _) = self.world.slot(&own.replica, now);
             if slot.touched > touched || is_changing(slot) {
                 continue;
             }
             let found = seen(container);
-            if own.role == Role::Main {
+            if which == Part::Main {
                 let addresses: BTreeMap<String, String> = container
                     .addresses
                     .iter()
@@ -73,8 +74,8 @@ impl Driver {
                 }
             }
             let found = Some(found);
-            if *part(slot, own.role) != found {
-                *part(slot, own.role) = found;
+            if *part(slot, which) != found {
+                *part(slot, which) = found;
                 self.dirty.insert(own.replica.clone());
             }
         }
@@ -82,8 +83,8 @@ impl Driver {
             if slot.touched > touched || is_changing(slot) {
                 continue;
             }
-            for role in [Role::Main, Role::Init] {
-                if !present.contains(&(key.clone(), role)) && part(slot, role).take().is_some() {
+            for which in Part::ALL {
+                if !present.contains(&(key.clone(), which)) && part(slot, which).take().is_some() {
                     self.dirty.insert(key.clone());
                 }
             }
@@ -104,12 +105,11 @@ impl Driver {
     }
 
     pub(super) fn engine_event(&mut self, event: &EngineEvent) {
-        let Some((key, role)) = self.find(event) else { return };
+        let Some((key, which)) = self.find(event) else { return };
         self.touched += 1;
         let touched = self.touched;
         let Some(slot) = self.world.slots.get_mut(&key) else { return };
-        let Some(seen) = part(slot, role).as_mut().filter(|seen| seen.id == event.container_id)
-        else {
+        let Some(seen) = part(slot, which).as_mut() else {
             return;
         };
         let mut refresh = false;
@@ -127,7 +127,7 @@ impl Driver {
                 seen.finished_at = Some(event.time);
             }
             EngineEventKind::OutOfMemory => seen.oom_killed = true,
-            EngineEventKind::Removed => *part(slot, role) = None,
+            EngineEventKind::Removed => *part(slot, which) = None,
             EngineEventKind::Paused => seen.state = EngineState::Paused,
             EngineEventKind::Unpaused => seen.state = EngineState::Running,
             EngineEventKind::Connected(_) | EngineEventKind::Disconnected(_) => refresh = true,
@@ -140,37 +140,68 @@ impl Driver {
         self.dirty.insert(key);
     }
 
-    /// Whose event it is; network events carry only an id.
-    fn find(&self, event: &EngineEvent) -> Option<(ReplicaKey, Role)> {
+    /// Whose event it is; network events carry only an id, and no name is as it was for ever.
+    fn find(&self, event: &EngineEvent) -> Option<(ReplicaKey, Part)> {
+        let which = |slot: &Slot| {
+            let is =
+                |which: &Part| seen_of(slot, *which).is_some_and(|s| s.id == event.container_id);
+            Part::ALL.into_iter().find(is)
+        };
         if let Some(own) = &event.ownership {
-            return Some((own.replica.clone(), own.role));
+            let slot = self.world.slots.get(&own.replica)?;
+            return Some((own.replica.clone(), which(slot)?));
         }
-        let is = |seen: &Option<Seen>| seen.as_ref().is_some_and(|s| s.id == event.container_id);
-        self.world.slots.iter().find_map(|(key, slot)| {
-            if is(&slot.replica.main) {
-                Some((key.clone(), Role::Main))
-            } else if is(&slot.replica.init) {
-                Some((key.clone(), Role::Init))
-            } else {
-                None
-            }
-        })
+        let mut slots = self.world.slots.iter();
+        slots.find_map(|(key, slot)| Some((key.clone(), which(slot)?)))
     }
 }
 
-/// An action is under way that makes or removes containers: its outcome tells what is there.
+/// An action is under way that makes, renames or removes containers: its outcome tells what is there.
 fn is_changing(slot: &Slot) -> bool {
     slot.replica.busy.as_ref().is_some_and(|(kind, _)| match kind {
-        ActionKind::Create(_) | ActionKind::Start(_) | ActionKind::Stop | ActionKind::Remove => {
-            true
-        }
+        ActionKind::Create(_)
+        | ActionKind::Start(_)
+        | ActionKind::Stop
+        | ActionKind::SetAside
+        | ActionKind::TakeBack
+        | ActionKind::Retire
+        | ActionKind::Remove => true,
         ActionKind::Pull(_) | ActionKind::Readiness | ActionKind::Liveness => false,
     })
 }
 
-fn part(slot: &mut Slot, role: Role) -> &mut Option<Seen> {
-    match role {
-        Role::Main => &mut slot.replica.main,
-        Role::Init => &mut slot.replica.init,
+/// Which of a replica's containers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Main,
+    Init,
+    Previous,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Main, Self::Init, Self::Previous];
+
+    fn of(role: Role, name: &str) -> Self {
+        match role {
+            Role::Init => Self::Init,
+            Role::Main if is_previous(name) => Self::Previous,
+            Role::Main => Self::Main,
+        }
+    }
+}
+
+fn seen_of(slot: &Slot, which: Part) -> Option<&Seen> {
+    match which {
+        Part::Main => slot.replica.main.as_ref(),
+        Part::Init => slot.replica.init.as_ref(),
+        Part::Previous => slot.replica.previous.as_ref(),
+    }
+}
+
+fn part(slot: &mut Slot, which: Part) -> &mut Option<Seen> {
+    match which {
+        Part::Main => &mut slot.replica.main,
+        Part::Init => &mut slot.replica.init,
+        Part::Previous => &mut slot.replica.previous,
     }
 }

@@ -54,6 +54,32 @@ pub enum Action {
         /// Time until it is killed.
         timeout: Duration,
     },
+    /// Give the running container another name, so that one made from another definition can have
+    /// its own. Not before the image of that one is on the node.
+    SetAside {
+        /// Its id.
+        id: String,
+        /// The other name.
+        name: String,
+        /// Image of the next container.
+        image: String,
+    },
+    /// Give a container that was set aside its name back.
+    TakeBack {
+        /// Its id.
+        id: String,
+        /// The name.
+        name: String,
+    },
+    /// End and remove a container that was set aside.
+    Retire {
+        /// Its id.
+        id: String,
+        /// Signal unless empty.
+        signal: String,
+        /// Time until it is killed.
+        timeout: Duration,
+    },
     /// End and remove containers.
     Remove {
         /// Their ids.
@@ -90,6 +116,12 @@ pub enum ActionKind {
     Start(Role),
     /// [`Action::Stop`]
     Stop,
+    /// [`Action::SetAside`]
+    SetAside,
+    /// [`Action::TakeBack`]
+    TakeBack,
+    /// [`Action::Retire`]
+    Retire,
     /// [`Action::Remove`]
     Remove,
     /// [`Action::Readiness`]
@@ -103,7 +135,13 @@ impl ActionKind {
     pub fn is_cancellable(self) -> bool {
         match self {
             Self::Pull(_) | Self::Readiness | Self::Liveness => true,
-            Self::Create(_) | Self::Start(_) | Self::Stop | Self::Remove => false,
+            Self::Create(_)
+            | Self::Start(_)
+            | Self::Stop
+            | Self::SetAside
+            | Self::TakeBack
+            | Self::Retire
+            | Self::Remove => false,
         }
     }
 }
@@ -116,6 +154,9 @@ impl Action {
             Self::Create { role, .. } => ActionKind::Create(*role),
             Self::Start { role, .. } => ActionKind::Start(*role),
             Self::Stop { .. } => ActionKind::Stop,
+            Self::SetAside { .. } => ActionKind::SetAside,
+            Self::TakeBack { .. } => ActionKind::TakeBack,
+            Self::Retire { .. } => ActionKind::Retire,
             Self::Remove { .. } => ActionKind::Remove,
             Self::Readiness { .. } => ActionKind::Readiness,
             Self::Liveness { .. } => ActionKind::Liveness,
@@ -131,6 +172,9 @@ impl fmt::Display for Action {
             Self::Create { spec, .. } => write!(f, "create container `{}`", spec.name),
             Self::Start { id, .. } => write!(f, "start container {}", short(id)),
             Self::Stop { id, .. } => write!(f, "stop container {}", short(id)),
+            Self::SetAside { id, .. } => write!(f, "set container {} aside", short(id)),
+            Self::TakeBack { id, .. } => write!(f, "take container {} back", short(id)),
+            Self::Retire { id, .. } => write!(f, "remove former container {}", short(id)),
             Self::Remove { ids, .. } => {
                 let ids: Vec<_> = ids.iter().map(|id| short(id)).collect();
                 write!(f, "remove container {}", ids.join(", "))

@@ -68,7 +68,7 @@ pub fn settle(now: Timestamp, replica: &mut Replica, kind: ActionKind, outcome: 
         }
         Outcome::Stopped(seen) => replica.main = seen,
         Outcome::Removed(ids) => {
-            for slot in [&mut replica.main, &mut replica.init] {
+            for slot in [&mut replica.main, &mut replica.init, &mut replica.previous] {
                 if slot.as_ref().is_some_and(|seen| ids.contains(&seen.id)) {
                     *slot = None;
                 }
@@ -89,8 +89,14 @@ fn done(replica: &mut Replica, kind: ActionKind) {
             replica.memory.ready_id = replica.main.as_ref().map(|main| main.id.clone());
         }
         ActionKind::Liveness => replica.memory.liveness_failures = 0,
+        ActionKind::SetAside => replica.previous = replica.main.take(),
+        ActionKind::TakeBack => replica.main = replica.previous.take(),
         // These have outcomes of their own.
-        ActionKind::Stop | ActionKind::Remove | ActionKind::Create(_) | ActionKind::Start(_) => {}
+        ActionKind::Stop
+        | ActionKind::Remove
+        | ActionKind::Retire
+        | ActionKind::Create(_)
+        | ActionKind::Start(_) => {}
     }
 }
 
@@ -113,12 +119,24 @@ fn failed(now: Timestamp, replica: &mut Replica, kind: ActionKind, problem: Prob
             ActionKind::Readiness | ActionKind::Liveness,
         ) => replica.memory.check_at = Some(now + CHECK_AGAIN),
         (ProblemKind::NotFound, ActionKind::Stop) => replica.main = None,
-        (ProblemKind::ImageMissing, ActionKind::Create(_)) if !replica.memory.pulled => {
+        // What serves is not to blame for what was before it.
+        (_, ActionKind::Retire) => {
+            replica.memory.retire_failures += 1;
+            let salt = replica.status.key.generated_name();
+            let delay = retry_delay(replica.memory.retire_failures, &salt);
+            replica.memory.retire_at = Some(now + span(delay));
+        }
+        (ProblemKind::ImageMissing, ActionKind::Create(_) | ActionKind::SetAside)
+            if !replica.memory.pulled =>
+        {
             replica.memory.image_missing = true;
         }
         (problem_kind, _) => {
             match (problem_kind, kind) {
-                (ProblemKind::NotFound, ActionKind::Start(Role::Main)) => replica.main = None,
+                (ProblemKind::NotFound, ActionKind::Start(Role::Main) | ActionKind::SetAside) => {
+                    replica.main = None;
+                }
+                (ProblemKind::NotFound, ActionKind::TakeBack) => replica.previous = None,
                 (ProblemKind::NotFound, ActionKind::Start(Role::Init)) => replica.init = None,
                 (_, ActionKind::Start(role)) => {
                     let container = match role {

@@ -8,7 +8,7 @@ use smr_model::{
     spec::{PullPolicy, RestartPolicy},
 };
 
-use super::{Action, Plan, Replica, Target, Wanted, action::Role, span};
+use super::{Action, Plan, Replica, Target, Wanted, action::Role, replace::PREVIOUS, span};
 use crate::{
     backoff::{crash_delay, retry_delay},
     dependencies::DependencyState,
@@ -125,10 +125,11 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn has_containers(&self) -> bool {
-        self.replica.main.is_some() || self.replica.init.is_some()
+        let Replica { main, init, previous, .. } = &*self.replica;
+        main.is_some() || init.is_some() || previous.is_some()
     }
 
-    /// Ends and removes every container of the replica.
+    /// Ends and removes the containers of the replica; one from before that serves meanwhile stays.
     pub(super) fn remove_all(&mut self, clean: bool) {
         if self.waits_for_retry() {
             return;
@@ -136,7 +137,8 @@ impl<'a> Planner<'a> {
         if clean {
             self.enter(ReplicaState::Clean, None);
         }
-        let containers = [&self.replica.main, &self.replica.init];
+        let previous = self.replica.previous.as_ref().filter(|_| !self.keeps_previous());
+        let containers = [self.replica.main.as_ref(), self.replica.init.as_ref(), previous];
         let ids = containers.into_iter().flatten().map(|seen| seen.id.clone()).collect();
         let target = self.replica.wanted.as_ref().and_then(|w| w.target.as_ref().ok()).cloned();
         // A replica that is not wanted has no rendered form any more: its container's own stop
@@ -207,6 +209,14 @@ impl<'a> Planner<'a> {
                 let pull = Action::Pull { role: Role::Main, image, auth };
                 return self.act(pull, &target.main_hash);
             }
+        }
+        if let Some(former) = &self.replica.main {
+            let aside = Action::SetAside {
+                id: former.id.clone(),
+                name: format!("{}{PREVIOUS}", rendered.main.name),
+                image: image.clone(),
+            };
+            return self.act(aside, &target.main_hash);
         }
         let create = Action::Create {
             role: Role::Main,

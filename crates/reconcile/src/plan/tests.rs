@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use smr_model::{ContainerSpec, ImageState, ReplicaKey};
 
 mod delays;
+mod replace;
 
 use super::*;
 use crate::render::{Probe, ProbeCheck, Rendered};
@@ -70,6 +71,7 @@ impl Story {
             wanted: Some(wanted(rendered)),
             main: None,
             init: None,
+            previous: None,
             status: ReplicaStatus::new(key.clone(), "node", 1, now),
             memory: Memory::default(),
             busy: None,
@@ -110,9 +112,12 @@ impl Story {
                 Outcome::Stopped(Some(seen))
             }
             Action::Remove { ids, .. } => Outcome::Removed(ids.clone()),
-            Action::Pull { .. } | Action::Readiness { .. } | Action::Liveness { .. } => {
-                Outcome::Done
-            }
+            Action::Retire { id, .. } => Outcome::Removed(vec![id.clone()]),
+            Action::SetAside { .. }
+            | Action::TakeBack { .. }
+            | Action::Pull { .. }
+            | Action::Readiness { .. }
+            | Action::Liveness { .. } => Outcome::Done,
         }
     }
 
@@ -530,6 +535,8 @@ enum Shock {
     Pass(u16),
     Fail,
     Good,
+    Crash(bool, bool),
+    LoseFormer(bool),
 }
 
 fn shocks() -> impl Strategy<Value = Vec<Shock>> {
@@ -544,6 +551,8 @@ fn shocks() -> impl Strategy<Value = Vec<Shock>> {
         1 => any::<bool>().prop_map(Shock::EngineDown),
         1 => (0..400u16).prop_map(Shock::Pass),
         1 => Just(Shock::Fail),
+        1 => any::<(bool, bool)>().prop_map(|(effect, stored)| Shock::Crash(effect, stored)),
+        1 => any::<bool>().prop_map(Shock::LoseFormer),
         3 => Just(Shock::Good),
     ];
     proptest::collection::vec(shock, 0..40)
@@ -587,9 +596,22 @@ fn suffer(story: &mut Story, shock: &Shock) {
                     spec.init = Some(ContainerSpec { image: "i".into(), ..Default::default() });
                     spec.readiness.push(probe());
                 }
-                wanted(spec)
+                // The last one stops what is there before it starts.
+                let order = match i {
+                    0 | 1 => UpdateOrder::StartFirst,
+                    _ => UpdateOrder::StopFirst,
+                };
+                Wanted { order, ..wanted(spec) }
             });
         }
+        Shock::Crash(effect, stored) => story.crash(*effect, *stored),
+        Shock::LoseFormer(dies) if story.replica.busy.is_none() => {
+            match &mut story.replica.previous {
+                Some(previous) if *dies => previous.state = EngineState::Exited,
+                previous => *previous = None,
+            }
+        }
+        Shock::LoseFormer(_) => {}
         Shock::Restart(token) => {
             if let Some(wanted) = &mut story.replica.wanted {
                 wanted.restart_token = token.to_string();
@@ -647,12 +669,12 @@ proptest! {
         let plan = story.run();
         prop_assert!(plan.passed.is_empty());
         match &story.replica.wanted {
-            None => prop_assert!(plan.gone && story.replica.main.is_none()),
+            None => prop_assert!(plan.gone && !story.replica.runs()),
             Some(wanted) => {
                 story.check(ReplicaState::Running);
                 let hash = &wanted.target.as_ref().unwrap().main_hash;
                 prop_assert_eq!(&story.replica.main.as_ref().unwrap().spec_hash, hash);
-                prop_assert!(story.replica.status.ready);
+                prop_assert!(story.replica.status.ready && story.replica.previous.is_none());
                 prop_assert_eq!(&story.replica.status.restart_token, &wanted.restart_token);
             }
         }
