@@ -100,8 +100,8 @@ pub(crate) struct Rules {
     pub(crate) pinned: bool,
 }
 
-/// Levels of `spreadOver` that count.
-pub(crate) const LEVELS: usize = 4;
+/// Levels of `spreadOver` that count; ranks have room for so many.
+const LEVELS: usize = 4;
 
 impl Rules {
     pub(crate) fn of(spec: &ContainersSpec) -> Self {

@@ -10,12 +10,12 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use smr_model::ReplicaKey;
+use smr_model::{Availability, Health, ReplicaKey};
 
 use self::{
     jobs::{Item, Jobs},
     nodes::Nodes,
-    view::Statics,
+    view::Cache,
 };
 use crate::{
     Cluster,
@@ -42,7 +42,7 @@ pub struct Scheduler {
     timers: BTreeSet<(Timestamp, u32)>,
     /// Replicas of removed objects, to be reported.
     gone: BTreeSet<ReplicaKey>,
-    statics: Statics,
+    cache: Cache,
 }
 
 impl Scheduler {
@@ -80,8 +80,18 @@ impl Scheduler {
     }
 
     fn change_node(&mut self, at: u32, node: Option<Node>) {
+        let facts = |node: &Node| Node {
+            health: Health::default(),
+            availability: Availability::default(),
+            down_since: None,
+            engine_ready: false,
+            ..node.clone()
+        };
+        // Health comes and goes; what a node is changes seldom.
+        if self.nodes.info(at).map(facts) != node.as_ref().map(facts) {
+            self.cache.clear();
+        }
         self.nodes.set(at, node);
-        self.statics.clear();
         self.dirty.extend(self.nodes.slots[at as usize].replicas.iter().map(|(job, _)| *job));
         self.dirty.extend(&self.jobs.global);
         self.dirty.extend(&self.unsettled);
@@ -141,7 +151,9 @@ impl Scheduler {
         }
         self.dirty.remove(&at);
         self.unsettled.remove(&at);
-        self.timers.retain(|(_, job)| *job != at);
+        if !self.timers.is_empty() {
+            self.timers.retain(|(_, job)| *job != at);
+        }
         job.items
     }
 

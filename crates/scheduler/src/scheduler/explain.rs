@@ -18,7 +18,7 @@ impl Scheduler {
         let job = there.jobs.get(at)?;
         let position = job.items.binary_search_by_key(&key.index, |item| item.index).ok()?;
         let item = &job.items[position];
-        let view = View::new(&there.nodes, &there.jobs, at, job, &mut there.statics);
+        let view = View::new(&there.nodes, &there.jobs, at, job, &mut there.cache);
         let decision = item.decision.as_ref();
         let chosen = decision.and_then(|it| it.node());
         let rules = &job.workload.rules;

@@ -47,7 +47,7 @@ impl Scheduler {
         if !is_even(job) {
             return None;
         }
-        let mut view = View::new(&self.nodes, &self.jobs, at, job, &mut self.statics);
+        let mut view = View::new(&self.nodes, &self.jobs, at, job, &mut self.cache);
         // From where it has most replicas, the fullest first, the highest index first.
         let mut candidates: Vec<(u32, u32)> = job
             .items

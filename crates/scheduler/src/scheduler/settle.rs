@@ -93,7 +93,9 @@ impl Scheduler {
     /// has to go is no longer counted afterwards. Returns what has to be checked, with whether it
     /// only might improve.
     fn classify(&mut self, at: u32, pass: &mut Pass) -> Vec<(u32, bool)> {
-        self.timers.retain(|(_, job)| *job != at);
+        if !self.timers.is_empty() {
+            self.timers.retain(|(_, job)| *job != at);
+        }
         self.fill(at, pass);
         let Some(job) = self.jobs.get(at) else { return Vec::new() };
         let mut verdicts = Vec::with_capacity(job.items.len());
@@ -124,7 +126,7 @@ impl Scheduler {
     fn fill(&mut self, at: u32, pass: &mut Pass) {
         let Some(job) = self.jobs.get(at) else { return };
         let wanted: Vec<u32> = if job.workload.rules.is_global() {
-            let view = View::new(&self.nodes, &self.jobs, at, job, &mut self.statics);
+            let view = View::new(&self.nodes, &self.jobs, at, job, &mut self.cache);
             let wanted = self.nodes.members().filter(|&node| {
                 let index = self.nodes.id(node) as u32;
                 let there = job.items.iter().find(|item| item.index == index);
@@ -182,7 +184,7 @@ impl Scheduler {
     /// Decides about replicas whose node is chosen again.
     fn check(&mut self, at: u32, found: &[(u32, bool)], pass: &mut Pass) {
         let Some(job) = self.jobs.get(at) else { return };
-        let mut view = View::new(&self.nodes, &self.jobs, at, job, &mut self.statics);
+        let mut view = View::new(&self.nodes, &self.jobs, at, job, &mut self.cache);
         for &(position, improve) in found {
             let seat = (at, position);
             let Some(node) = self.uncount(seat) else { continue };
@@ -233,7 +235,7 @@ impl Scheduler {
         let positions: Vec<u32> =
             pass.queue.range((at, 0)..=(at, u32::MAX)).map(|(_, position)| *position).collect();
         let Some(job) = self.jobs.get(at).filter(|_| !positions.is_empty()) else { return false };
-        let mut view = View::new(&self.nodes, &self.jobs, at, job, &mut self.statics);
+        let mut view = View::new(&self.nodes, &self.jobs, at, job, &mut self.cache);
         // Replicas of one object are refused for the same reasons until one of them is placed.
         let mut refused: Option<(Option<u64>, String)> = None;
         let mut placed = false;

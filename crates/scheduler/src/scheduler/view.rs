@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
-use smr_model::{Availability, Health, spec::Strategy};
+use smr_model::{Availability, Health, constraint::Attribute, spec::Strategy};
 
 use super::{
     jobs::{Item, Job, Jobs},
@@ -12,7 +12,7 @@ use crate::{
     chunks::chunk_of,
     matcher::{attribute, runs_on},
     reason::Refusal,
-    rules::{LEVELS, Mode, Request, Rules},
+    rules::{Mode, Request, Rules},
 };
 
 /// What constraints and platforms say of a node.
@@ -23,15 +23,66 @@ pub(super) struct Static {
     broken: u32,
 }
 
-/// What rules about nodes alone say, kept from one object to the next.
-pub(super) type Statics = BTreeMap<String, Arc<Vec<Static>>>;
+/// What rules about nodes alone say, and in which branches nodes are, by the texts of the rules.
+/// Kept from one object to the next, until a node becomes another one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cache {
+    statics: BTreeMap<String, Arc<Vec<Static>>>,
+    branches: BTreeMap<Vec<Attribute>, Arc<Vec<Branches>>>,
+}
+
+/// Most entries of each kind; objects beyond that pay for themselves.
+const MOST_CACHED: usize = 512;
+
+/// One level of `spreadOver`: the branch of each node, and the number of branches.
+#[derive(Debug, Clone)]
+struct Branches {
+    of: Vec<u32>,
+    count: usize,
+}
+
+impl Cache {
+    pub(super) fn clear(&mut self) {
+        self.statics.clear();
+        self.branches.clear();
+    }
+
+    fn statics(&mut self, nodes: &Nodes, rules: &Rules) -> Arc<Vec<Static>> {
+        if let Some(found) =
+            self.statics.get(&rules.tests_key).filter(|it| it.len() == nodes.loads.len())
+        {
+            return Arc::clone(found);
+        }
+        if self.statics.len() >= MOST_CACHED {
+            self.statics.clear();
+        }
+        let made = Arc::new(statics(nodes, rules));
+        self.statics.insert(rules.tests_key.clone(), Arc::clone(&made));
+        made
+    }
+
+    fn branches(&mut self, nodes: &Nodes, rules: &Rules) -> Arc<Vec<Branches>> {
+        let current =
+            |it: &&Arc<Vec<Branches>>| it.iter().all(|it| it.of.len() == nodes.loads.len());
+        if let Some(found) = self.branches.get(&rules.spread_over).filter(current) {
+            return Arc::clone(found);
+        }
+        if self.branches.len() >= MOST_CACHED {
+            self.branches.clear();
+        }
+        let made = Arc::new(branches(nodes, rules));
+        self.branches.insert(rules.spread_over.clone(), Arc::clone(&made));
+        made
+    }
+}
 
 /// How a node that fits ranks; the least wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Score {
     pub(super) broken: u32,
-    pub(super) branches: [u32; LEVELS],
-    rank: [i64; 3],
+    /// Replicas in its branches, 16 bits for each level.
+    pub(super) branches: u64,
+    rank: u64,
     id: u64,
 }
 
@@ -43,7 +94,9 @@ pub(super) struct View {
     terms: Vec<Term>,
     /// Nodes with something that must be apart from it; empty when there is none.
     guarded: Vec<bool>,
-    levels: Vec<Level>,
+    branches: Arc<Vec<Branches>>,
+    /// Replicas of the object, by level and branch.
+    counts: Vec<Vec<u32>>,
     /// The only node allowed, as long as it is open.
     home: Option<u32>,
     /// Over which chunks go, by id.
@@ -60,30 +113,19 @@ struct Term {
     total: u32,
 }
 
-/// One level of `spreadOver`: which branch a node is in, and how many replicas each branch has.
-struct Level {
-    branch: Vec<u32>,
-    counts: Vec<u32>,
-}
-
 impl View {
-    pub(super) fn new(nodes: &Nodes, jobs: &Jobs, at: u32, job: &Job, cache: &mut Statics) -> Self {
+    pub(super) fn new(nodes: &Nodes, jobs: &Jobs, at: u32, job: &Job, cache: &mut Cache) -> Self {
         let rules = &job.workload.rules;
-        let statics = match cache.get(&rules.tests_key) {
-            Some(statics) => Arc::clone(statics),
-            None => {
-                let statics = Arc::new(statics(nodes, rules));
-                cache.insert(rules.tests_key.clone(), Arc::clone(&statics));
-                statics
-            }
-        };
         let count = nodes.loads.len();
+        let statics = cache.statics(nodes, rules);
+        let branches = cache.branches(nodes, rules);
         let mut view = Self {
             statics,
             own: vec![0; count],
             terms: Vec::new(),
             guarded: Vec::new(),
-            levels: levels(nodes, rules),
+            counts: branches.iter().map(|it| vec![0; it.count]).collect(),
+            branches,
             home: None,
             targets: Vec::new(),
         };
@@ -158,8 +200,8 @@ impl View {
             apply(&mut term.counts[node]);
             apply(&mut term.total);
         }
-        for level in &mut self.levels {
-            apply(&mut level.counts[level.branch[node] as usize]);
+        for (counts, level) in self.counts.iter_mut().zip(self.branches.iter()) {
+            apply(&mut counts[level.of[node] as usize]);
         }
     }
 
@@ -286,6 +328,7 @@ impl View {
     }
 
     /// How a node that fits ranks.
+    #[inline]
     pub(super) fn score(&self, nodes: &Nodes, job: &Job, item: &Item, node: u32) -> Score {
         let at = node as usize;
         let load = &nodes.loads[at];
@@ -293,17 +336,16 @@ impl View {
         for term in self.terms.iter().filter(|term| term.soft) {
             broken += u32::from(!term.holds(at));
         }
-        let mut branches = [0; LEVELS];
-        for (branch, level) in branches.iter_mut().zip(&self.levels) {
-            *branch = level.counts[level.branch[at] as usize];
+        let mut branches = 0;
+        for (counts, level) in self.counts.iter().zip(self.branches.iter()) {
+            let count = counts[level.of[at] as usize];
+            branches = branches << 16 | u64::from(count.min(0xffff));
         }
         let request: &Request = job.request(item);
         let rank = match job.workload.rules.mode {
-            Mode::Ranked(Strategy::Binpack) => {
-                [-load.reserved_with(request), -i64::from(load.count), 0]
-            }
-            Mode::Ranked(Strategy::Random) => [mix(job.seed, item.index, load.id), 0, 0],
-            _ => [i64::from(self.own[at]), load.reserved_with(request), i64::from(load.count)],
+            Mode::Ranked(Strategy::Binpack) => !fullness(load, request),
+            Mode::Ranked(Strategy::Random) => mix(job.seed, item.index, load.id),
+            _ => u64::from(self.own[at].min(0x7fff)) << 48 | fullness(load, request),
         };
         Score { broken, branches, rank, id: load.id }
     }
@@ -317,9 +359,29 @@ impl View {
         if let Some(home) = self.home {
             return Some(home).filter(fits);
         }
-        let all = 0..nodes.loads.len() as u32;
-        all.filter(fits).min_by_key(|node| self.score(nodes, job, item, *node))
+        let request = job.request(item);
+        let mut best: Option<(Score, u32)> = None;
+        for (at, load) in nodes.loads.iter().enumerate() {
+            // The cheapest filters first, and the dear ones only for what would win.
+            let room =
+                load.free_cpu() >= request.cpu_millis && load.free_memory() >= request.memory;
+            if !(load.accepts && room) || self.statics[at].refused.is_some() {
+                continue;
+            }
+            let node = at as u32;
+            let score = self.score(nodes, job, item, node);
+            if best.as_ref().is_none_or(|(best, _)| score < *best) && fits(&node) {
+                best = Some((score, node));
+            }
+        }
+        best.map(|(_, node)| node)
     }
+}
+
+/// Reserved share, then number of replicas, in 48 bits.
+fn fullness(load: &Load, request: &Request) -> u64 {
+    let reserved = load.reserved_with(request).clamp(0, 0x0fff_ffff) as u64;
+    reserved << 20 | u64::from(load.count.min(0xf_ffff))
 }
 
 impl Term {
@@ -374,30 +436,30 @@ fn platform_fits(rules: &Rules, info: &crate::Node) -> bool {
 }
 
 /// A branch is a path: the zone, the zone and the rack, and so on.
-fn levels(nodes: &Nodes, rules: &Rules) -> Vec<Level> {
+fn branches(nodes: &Nodes, rules: &Rules) -> Vec<Branches> {
     let mut paths: Vec<String> = vec![String::new(); nodes.loads.len()];
     let mut levels = Vec::new();
     for over in &rules.spread_over {
         let mut known: BTreeMap<String, u32> = BTreeMap::new();
-        let mut branch = Vec::with_capacity(paths.len());
+        let mut of = Vec::with_capacity(paths.len());
         for (path, slot) in paths.iter_mut().zip(&nodes.slots) {
             let value = slot.info.as_ref().map(|it| attribute(it, over)).unwrap_or_default();
             path.push('\0');
             path.push_str(&value);
             let next = known.len() as u32;
-            branch.push(*known.entry(path.clone()).or_insert(next));
+            of.push(*known.entry(path.clone()).or_insert(next));
         }
-        levels.push(Level { branch, counts: vec![0; known.len()] });
+        levels.push(Branches { of, count: known.len() });
     }
     levels
 }
 
 /// A number that looks random and is always the same for the same object, index and node.
-fn mix(seed: u64, index: u32, node: u64) -> i64 {
+fn mix(seed: u64, index: u32, node: u64) -> u64 {
     let mut bits = seed ^ u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits ^= node.wrapping_mul(0xd1b5_4a32_d192_ed03);
     for factor in [0xbf58_476d_1ce4_e5b9_u64, 0x94d0_49bb_1331_11eb] {
         bits = (bits ^ (bits >> 30)).wrapping_mul(factor);
     }
-    ((bits ^ (bits >> 31)) >> 1) as i64
+    bits ^ (bits >> 31)
 }
