@@ -41,12 +41,21 @@ struct Write {
     bytes: usize,
 }
 
-/// A transaction to be, and the objects it is about.
-#[derive(Debug, Default)]
+/// A transaction to be, about one object.
+#[derive(Debug, Clone, Default)]
 struct Pack {
-    objects: Vec<(String, String)>,
+    object: (String, String),
     txn: Txn,
     events: Vec<Event>,
+    bytes: usize,
+}
+
+/// What counts against the limits of a transaction.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    ops: usize,
+    compares: usize,
+    events: usize,
     bytes: usize,
 }
 
@@ -133,18 +142,26 @@ impl AssignmentBatch {
         self.parts.entry((group.to_owned(), name.to_owned())).or_default()
     }
 
-    /// The transactions, together and, for the case that one finds a change, one per object.
-    fn packs(self) -> Vec<Pack> {
-        let mut packs: Vec<Pack> = Vec::new();
+    /// What is to be written together, in order: as few transactions as fit.
+    fn bins(self) -> Vec<Vec<Pack>> {
+        let mut bins: Vec<Vec<Pack>> = Vec::new();
+        let mut size = Size::default();
         for (object, part) in self.parts {
             for pack in part.packs(&object) {
-                match packs.last_mut() {
-                    Some(last) if last.takes(&pack) => last.add(pack),
-                    _ => packs.push(pack),
+                let both = size.with(pack.size());
+                match bins.last_mut() {
+                    Some(bin) if both.fits() => {
+                        size = both;
+                        bin.push(pack);
+                    }
+                    _ => {
+                        size = pack.size();
+                        bins.push(vec![pack]);
+                    }
                 }
             }
         }
-        packs
+        bins
     }
 }
 
@@ -171,7 +188,7 @@ impl Part {
     fn packs(self, object: &(String, String)) -> Vec<Pack> {
         let Self { conditions, writes, events } = self;
         let start = || Pack {
-            objects: vec![object.clone()],
+            object: object.clone(),
             bytes: conditions.len() * 256,
             txn: Txn { compares: conditions.clone(), ..Txn::new() },
             events: Vec::new(),
@@ -199,20 +216,38 @@ impl Part {
     }
 }
 
-impl Pack {
-    fn takes(&self, other: &Self) -> bool {
-        self.txn.then.len() + other.txn.then.len() <= OPS
-            && self.txn.compares.len() + other.txn.compares.len() <= OPS
-            && self.bytes + other.bytes <= BYTES
-            && self.events.len() + other.events.len() <= EVENTS
+impl Size {
+    fn with(self, other: Self) -> Self {
+        Self {
+            ops: self.ops + other.ops,
+            compares: self.compares + other.compares,
+            events: self.events + other.events,
+            bytes: self.bytes + other.bytes,
+        }
     }
 
-    fn add(&mut self, other: Self) {
-        self.objects.extend(other.objects);
+    fn fits(self) -> bool {
+        self.ops <= OPS && self.compares <= OPS && self.events <= EVENTS && self.bytes <= BYTES
+    }
+}
+
+impl Pack {
+    fn size(&self) -> Size {
+        Size {
+            ops: self.txn.then.len(),
+            compares: self.txn.compares.len(),
+            events: self.events.len(),
+            bytes: self.bytes,
+        }
+    }
+
+    /// Both in one transaction.
+    fn with(mut self, other: Self) -> Self {
         self.txn.compares.extend(other.txn.compares);
         self.txn.then.extend(other.txn.then);
         self.events.extend(other.events);
         self.bytes += other.bytes;
+        self
     }
 }
 
@@ -233,30 +268,29 @@ impl Control {
         Ok((found.revision, found.kvs.iter().filter_map(assignment).collect()))
     }
 
-    /// Writes what the leader decided; only on the leader itself. What finds something else than was
-    /// seen is left out and named.
-    pub async fn write_assignments(&self, batch: AssignmentBatch) -> Result<Written, Error> {
-        let single = batch.parts.clone();
+    /// Writes what the leader decided; only on the leader itself, and only as long as it leads in
+    /// `term` (`Store::leadership` tells it). What finds something else than was seen is left out and
+    /// named.
+    pub async fn write_assignments(
+        &self,
+        term: u64,
+        batch: AssignmentBatch,
+    ) -> Result<Written, Error> {
         let mut written = Written::default();
-        let mut again = Vec::new();
-        for pack in batch.packs() {
-            let objects = pack.objects.clone();
-            match self.write_pack(pack).await? {
-                Some(revision) => written.revision = revision,
-                None if objects.len() > 1 => again.extend(objects),
-                None => written.conflicts.extend(objects),
+        for bin in batch.bins() {
+            if bin.len() > 1 {
+                let together = bin.iter().cloned().reduce(Pack::with).unwrap_or_default();
+                if let Some(revision) = self.write_pack(term, together).await? {
+                    written.revision = revision;
+                    continue;
+                }
             }
-        }
-        // One object that changed does not hold up the others.
-        for object in again {
-            let Some(part) = single.get(&object) else { continue };
-            for pack in part.clone().packs(&object) {
-                match self.write_pack(pack).await? {
+            // One object that changed does not hold up the others.
+            for pack in bin {
+                let object = pack.object.clone();
+                match self.write_pack(term, pack).await? {
                     Some(revision) => written.revision = revision,
-                    None => {
-                        written.conflicts.push(object);
-                        break;
-                    }
+                    None => written.conflicts.push(object),
                 }
             }
         }
@@ -266,7 +300,7 @@ impl Control {
     }
 
     /// Writes one transaction; nothing is written, and `None` comes back, if a compare fails.
-    async fn write_pack(&self, pack: Pack) -> Result<Option<Revision>, Error> {
+    async fn write_pack(&self, term: u64, pack: Pack) -> Result<Option<Revision>, Error> {
         let mut txn = pack.txn;
         if !pack.events.is_empty() {
             txn.then.push(self.event_op(&pack.events).await?);
@@ -274,7 +308,7 @@ impl Control {
         if txn.then.is_empty() {
             return Ok(Some(self.revision()));
         }
-        let outcome = self.inner.store.txn(txn).await?;
+        let outcome = self.inner.store.txn_local(term, txn).await?;
         Ok(outcome.succeeded.then_some(outcome.revision))
     }
 }

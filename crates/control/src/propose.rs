@@ -87,7 +87,11 @@ impl Control {
         let mut written = None;
         let mut contended = None;
         for _ in 0..ATTEMPTS {
-            if dry_run { self.barrier().await? } else { self.settled().await? }
+            if dry_run {
+                self.barrier().await?
+            } else {
+                self.settled().await?
+            }
             let names = self.engine_names(&definitions)?;
             let request = Request { owner, home, actor, names };
             let mut planned = Vec::new();
@@ -96,7 +100,7 @@ impl Control {
                 if results[index].is_some() {
                     continue;
                 }
-                let (result, step) = self.plan(index, definition, &request)?;
+                let (result, step) = self.plan_one(index, definition, &request)?;
                 planned.push((index, result));
                 steps.extend(step);
             }
@@ -186,7 +190,7 @@ impl Control {
     }
 
     /// What to do about one definition.
-    fn plan(
+    fn plan_one(
         &self,
         index: usize,
         wanted: &Definition,

@@ -298,7 +298,7 @@ impl Parts {
     }
 }
 
-fn natural(a: &ReplicaKey, b: &ReplicaKey) -> Ordering {
+pub(crate) fn natural(a: &ReplicaKey, b: &ReplicaKey) -> Ordering {
     natural_cmp(&a.group, &b.group)
         .then_with(|| natural_cmp(&a.name, &b.name))
         .then_with(|| a.index.cmp(&b.index))
