@@ -65,7 +65,10 @@ impl Election {
                 let alone = voter && ids.next().is_some() && ids.next().is_none();
                 (voter && metrics.state != ServerState::Leader, alone)
             };
-            if electable && (alone || heard.max(tried).elapsed() >= wait) {
+            if !electable {
+                // Who leads hears nobody; a leader that lost its term waits like all the others.
+                tried = Instant::now();
+            } else if alone || heard.max(tried).elapsed() >= wait {
                 let stood = self.stand().await;
                 // Whoever lost looks again soon, but not when all the others do.
                 wait = self.random_wait(self.cluster.election / if stood { 2 } else { 4 });

@@ -144,7 +144,7 @@ impl Forwarder {
 
     /// Refuses what waits behind something that cannot go on either.
     pub(crate) fn refuse_hopeless(&self, waiting: &mut VecDeque<Proposal>) {
-        waiting.retain(|proposal| !proposal.answer.is_closed());
+        waiting.retain(|proposal| !proposal.is_given_up());
         match self.cluster.route(&self.raft) {
             Route::NoQuorum => refuse(waiting.drain(..), &Error::NoQuorum),
             Route::Nobody => {

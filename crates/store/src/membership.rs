@@ -179,11 +179,17 @@ impl Store {
     }
 
     async fn change(&self, changes: ChangeMembers<NodeId, BasicNode>) -> Result<(), Error> {
-        let after = self.inner().cluster.propose_timeout;
-        match timeout(after, self.inner().raft.change_membership(changes, true)).await {
-            Ok(changed) => changed.map(|_| ()).map_err(|error| write_error(&error)),
-            Err(_) => Err(Error::Unknown { after }),
-        }
+        let inner = self.inner();
+        let after = inner.cluster.propose_timeout;
+        let changed = async {
+            let changed = inner.raft.change_membership(changes, true).await;
+            let log_id = Some(changed.map_err(|error| write_error(&error))?.log_id);
+            // What is asked next is answered with this change in it.
+            let mut metrics = inner.raft.metrics();
+            let seen = metrics.wait_for(|metrics| *metrics.membership_config.log_id() >= log_id);
+            seen.await.map(|_| ()).map_err(|_| Error::Stopped)
+        };
+        timeout(after, changed).await.unwrap_or(Err(Error::Unknown { after }))
     }
 }
 

@@ -56,6 +56,11 @@ impl Proposal {
         (Self { commands, scope, arrived: Instant::now(), answer }, answered)
     }
 
+    /// A writer that went away before anything was done does not want it done.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.scope != Scope::Here && self.answer.is_closed()
+    }
+
     /// A proposal of this node's own tasks, which only a leader makes.
     pub(crate) fn here(command: Command) -> (Self, oneshot::Receiver<Result<Done, Error>>) {
         Self::new(vec![command], Scope::Here)
@@ -130,8 +135,7 @@ fn take_group(waiting: &mut VecDeque<Proposal>) -> Vec<Proposal> {
         if (bytes > BATCH_BYTES || count > BATCH_COMMANDS) && !group.is_empty() {
             break;
         }
-        // A writer that went away before anything was done does not want it done.
-        group.extend(waiting.pop_front().filter(|proposal| !proposal.answer.is_closed()));
+        group.extend(waiting.pop_front().filter(|proposal| !proposal.is_given_up()));
     }
     group
 }

@@ -1,6 +1,6 @@
 //! Hands leadership over to another voter: proposals wait, the target catches up and is told to stand.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use openraft::{BasicNode, RaftMetrics, ServerState, raft::AppendEntriesRequest};
@@ -104,15 +104,15 @@ impl Store {
     pub async fn step_down(&self) -> Result<(), Error> {
         let inner = self.inner();
         let mut result = Ok(());
-        let mut tried = BTreeMap::new();
+        let mut tried = BTreeSet::new();
         while self.leads().is_ok() {
             let candidates = self.members_status().into_iter().filter(|member| {
                 let fresh = member.last_contact.is_some_and(|age| age < inner.cluster.patience());
                 let other = member.id != inner.cluster.node_id;
-                other && fresh && member.voter && !tried.contains_key(&member.id)
+                other && fresh && member.voter && !tried.contains(&member.id)
             });
             let Some(best) = candidates.max_by_key(|member| member.matched) else { break };
-            tried.insert(best.id, ());
+            tried.insert(best.id);
             result = self.transfer(best.id).await;
         }
         if self.leads().is_ok() { result } else { Ok(()) }

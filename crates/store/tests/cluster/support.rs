@@ -77,7 +77,7 @@ impl Net {
         let (lost, delay) = {
             let mut faults = self.0.lock().unwrap();
             faults.sent += 1;
-            let unlucky = faults.loss.is_some_and(|of| faults.sent.wrapping_mul(7919) % of == 0);
+            let unlucky = faults.loss.is_some_and(|of| faults.sent.is_multiple_of(of));
             (unlucky || faults.cut.contains(&(from, to)), faults.delay.get(&(from, to)).copied())
         };
         if lost {
