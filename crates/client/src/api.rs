@@ -8,7 +8,7 @@ use serde_json::Value;
 use smr_model::ObjectKey;
 use smr_wire::{
     ApplyQuery, ApplyResponse, ApplyResult, DeleteQuery, DeleteResponse, EventList, EventQuery,
-    Health, ImageList, LogQuery, NodeList, Object, ObjectList, ObjectQuery, ReplicaDetail,
+    Health, ImageList, JoinRequest, JoinResponse, LogQuery, NodeList, Object, ObjectList, ObjectQuery, ReplicaDetail,
     ReplicaList, ReplicaQuery, RestartResponse, StreamItem, Version, WatchQuery, routes,
 };
 
@@ -120,6 +120,11 @@ impl Client {
     /// Nodes of the cluster.
     pub async fn nodes(&self) -> Result<NodeList, Error> {
         self.get(routes::NODES, &()).await
+    }
+
+    /// Becomes a member of the cluster, as an administrator or with a join token.
+    pub async fn join(&self, request: &JoinRequest) -> Result<JoinResponse, Error> {
+        self.json(self.request(Method::POST, routes::CLUSTER_JOIN).json(request)).await
     }
 
     /// Images used by replicas.

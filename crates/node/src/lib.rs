@@ -4,14 +4,20 @@
 //! here, as plain data or through a trait the needy one declares.
 
 mod backup;
+mod cluster;
 mod identity;
+mod join;
 mod logging;
 mod manifests;
+mod peers;
 mod presence;
+mod record;
+mod remote;
 mod run;
 mod runtime;
 mod stop;
 mod telemetry;
+mod transport;
 
 pub use backup::{restore_backup, verify_backup};
 pub use run::run;

@@ -21,17 +21,22 @@ use tokio::{
 };
 
 use crate::{
-    identity::{Identity, cluster_id},
+    cluster::{self, Fatal, Links},
+    identity::Identity,
     logging, manifests, presence,
+    record::NodeRecord,
     runtime::NodeRuntime,
     stop::Stop,
     telemetry,
+    transport::LatePeers,
 };
 
 /// Id of a node that names none: the first one of a cluster.
 pub(crate) const FIRST_NODE: u64 = 1;
 /// How long an engine that neither answers nor refuses keeps the node from being called ready.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the node tries to hand the lead over when it stops.
+const HANDOVER: Duration = Duration::from_secs(5);
 /// Threads: requests, consensus and planning never need many.
 const THREADS: usize = 4;
 
@@ -60,18 +65,34 @@ async fn node(config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     refuse_somebody_elses(&config.data.dir)?;
     ensure_private_dir(&config.data.dir)?;
-    let store = open_store(&config).await?;
+    let late = LatePeers::default();
+    let (fatal, mut doomed) = watch::channel(None);
+    let opened = async {
+        let record = cluster::who(&config).await?;
+        let store = open_store(&config, &record, &late).await?;
+        // Counted when the directory is locked: two processes never count the same start.
+        Ok::<_, anyhow::Error>((record.started(&config.data.dir)?, store))
+    };
+    let (record, store) = tokio::select! {
+        opened = opened => opened?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let result = tokio::select! {
-        started = serve(&config, &store) => match started {
+        started = serve(&config, record, &store, &late, &fatal) => match started {
             Ok(mut parts) => {
                 let outcome = tokio::select! {
                     _ = terminate.recv() => Ok(()),
                     _ = interrupt.recv() => Ok(()),
+                    why = doomed.wait_for(Option::is_some) => {
+                        let why = why.ok().and_then(|why| why.clone()).unwrap_or_default();
+                        Err(anyhow::anyhow!(why))
+                    }
                     () = parts.agent.ended() => {
                         Err(anyhow::anyhow!("the agent ended; its log lines say why"))
                     }
                 };
-                parts.stop().await;
+                parts.stop(&store).await;
                 outcome
             }
             Err(error) => Err(error),
@@ -89,29 +110,59 @@ pub(crate) fn store_dir(config: &Config) -> PathBuf {
     config.data.dir.join("store")
 }
 
-async fn open_store(config: &Config) -> anyhow::Result<Store> {
+async fn open_store(
+    config: &Config,
+    record: &NodeRecord,
+    late: &LatePeers,
+) -> anyhow::Result<Store> {
     let mut options = smr_store::Options::new(store_dir(config));
-    options.node_id = config.node.id.unwrap_or(FIRST_NODE);
+    options.node_id = record.id;
+    options.bootstrap = !record.joined;
+    options.address.clone_from(&config.cluster.address);
     options.keep_revisions = config.store.keep_revisions;
     options.snapshot_log_entries = config.store.snapshot_every;
+    options.heartbeat = config.cluster.heartbeat;
+    options.election_timeout = config.cluster.election_timeout;
+    options.transport = Arc::new(late.clone());
     Ok(Store::open(options).await?)
 }
 
 /// The parts of a running node, in the order they were started.
 struct Parts {
     stop: watch::Sender<bool>,
+    links: Links,
     agent: Agent,
     server: Server,
     telemetry: Vec<smr_server::Telemetry>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
-async fn serve(config: &Config, store: &Store) -> anyhow::Result<Parts> {
-    let identity = Identity::open(config, store)?;
-    let cluster = cluster_id(store, &identity).await?;
-    let node_id = config.node.id.unwrap_or(FIRST_NODE);
-    let options = smr_control::Options { node_id, node_name: config.node.name.clone() };
+async fn serve(
+    config: &Config,
+    record: NodeRecord,
+    store: &Store,
+    late: &LatePeers,
+    fatal: &Fatal,
+) -> anyhow::Result<Parts> {
+    let (node_id, alone) = (record.id, record.alone.then(|| config.data.dir.clone()));
+    let joined = record.joined;
+    let identity = Arc::new(Identity::open(config, record, store)?);
+    let options = smr_control::Options { node_id, node_name: identity.record.name.clone() };
     let control = Control::new(store.clone(), Arc::clone(&identity.data_key), options);
+    let mut facts = cluster::facts(config, &identity, config.cluster.address.clone());
+    if !joined {
+        cluster::found(&identity, &control, &facts).await?;
+    }
+    let cluster = match control.cluster_id()? {
+        Some(id) => id,
+        None => identity.record.cluster.clone(),
+    };
+    identity.remember_cluster(&cluster)?;
+    let links = cluster::link(config, &identity, &cluster, &control, late)?;
+    facts.peer = links.address(config);
+    if joined {
+        cluster::wait_for_state(store).await?;
+    }
     // The id, not the name: a renamed node still owns its containers.
     let owner = Owner { cluster, node: node_id.to_string() };
     let limit = config.docker.request_timeout;
@@ -123,11 +174,13 @@ async fn serve(config: &Config, store: &Store) -> anyhow::Result<Parts> {
         parallelism: config.docker.parallelism,
     })
     .await?;
+    let _ = links.engine.set(agent.engine_status());
     let scratch = config.data.dir.join("backup");
     prepare_scratch(&scratch)?;
     let (engine_info, engine_info_receiver) = watch::channel(EngineInfo::default());
     let runtime: Arc<dyn Runtime> = Arc::new(NodeRuntime {
         control: control.clone(),
+        identity: Arc::clone(&identity),
         engine: Arc::clone(&engine),
         debug: agent.debug_log().clone(),
         engine_status: agent.engine_status(),
@@ -150,8 +203,16 @@ async fn serve(config: &Config, store: &Store) -> anyhow::Result<Parts> {
         let started = start_telemetry(address, Arc::clone(&render), Arc::clone(&runtime)).await?;
         telemetry.push(started);
     }
-    identity.make_local_context(&bound)?;
+    identity.make_local_context(store, &bound)?;
     let (stop, stopped) = Stop::new();
+    let still = {
+        let (control, facts, fatal) = (control.clone(), facts.clone(), fatal.clone());
+        move || match control.still_registered(&facts) {
+            Ok(None) => {}
+            Ok(Some(refused)) => drop(fatal.send_replace(Some(refused.to_string()))),
+            Err(error) => tracing::warn!(%error, "the node's own record cannot be read"),
+        }
+    };
     let mut tasks = vec![
         tokio::spawn(presence::run(
             config.clone(),
@@ -162,7 +223,20 @@ async fn serve(config: &Config, store: &Store) -> anyhow::Result<Parts> {
             engine_info,
             stopped.clone(),
         )),
-        tokio::spawn(identity.keep_fresh(bound.clone(), stopped.clone())),
+        tokio::spawn(Arc::clone(&identity).keep_fresh(
+            control.clone(),
+            bound.clone(),
+            stopped.clone(),
+        )),
+        tokio::spawn(links.circle.clone().follow(control.clone(), still, stopped.clone())),
+        tokio::spawn(cluster::register(
+            control.clone(),
+            facts,
+            alone,
+            fatal.clone(),
+            stopped.clone(),
+        )),
+        tokio::spawn(cluster::removal(links.peers.removal(), fatal.clone(), stopped.clone())),
     ];
     if let Some(dir) = &config.bootstrap.manifests {
         tasks.push(tokio::spawn(manifests::run(dir.clone(), control, stopped)));
@@ -173,18 +247,18 @@ async fn serve(config: &Config, store: &Store) -> anyhow::Result<Parts> {
     let first_answer = asked.wait_for(|status| *status != EngineStatus::Unknown);
     let _ = tokio::time::timeout(ENGINE_PATIENCE, first_answer).await;
     let addresses: Vec<String> = bound.iter().map(SocketAddr::to_string).collect();
-    tracing::info!(node = %config.node.name, version = env!("CARGO_PKG_VERSION"),
+    tracing::info!(node = %identity.record.name, version = env!("CARGO_PKG_VERSION"),
         api = addresses.join(", "), "ready");
     let ready = [sd_notify::NotifyState::Ready];
     if let Err(error) = sd_notify::notify(&ready) {
         tracing::debug!(%error, "nobody to notify");
     }
-    Ok(Parts { stop, agent, server, telemetry, tasks })
+    Ok(Parts { stop, links, agent, server, telemetry, tasks })
 }
 
 impl Parts {
     /// Stops in reverse order: no new requests, then no new actions; statuses are stored last.
-    async fn stop(self) {
+    async fn stop(self, store: &Store) {
         tracing::info!("stopping");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.stop.send_replace(true);
@@ -193,11 +267,18 @@ impl Parts {
                 tracing::error!(%error, "a task of the node panicked");
             }
         }
+        // The others should not have to find out that the leader is gone.
+        match tokio::time::timeout(HANDOVER, store.step_down()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the lead was not handed over"),
+            Err(_) => tracing::warn!("nobody took the lead over in time"),
+        }
         for telemetry in self.telemetry {
             telemetry.shutdown().await;
         }
         self.server.shutdown().await;
         self.agent.shutdown().await;
+        self.links.shutdown().await;
     }
 }
 
@@ -208,7 +289,8 @@ fn refuse_somebody_elses(dir: &Path) -> anyhow::Result<()> {
     let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     let ours = dir.join("store/format").exists() || dir.join("pki/ca.crt").exists();
     // Written before the node proper starts.
-    let begun = names.iter().all(|name| name == "smr.lock" || name == "smr.log");
+    let begun =
+        names.iter().all(|name| name == "smr.lock" || name == "smr.log" || name == "node.json");
     if begun || ours {
         return Ok(());
     }
@@ -230,7 +312,7 @@ fn prepare_scratch(dir: &Path) -> anyhow::Result<()> {
 
 /// The addresses to bind: `[::]` stands for every address, IPv4 too; on a host without IPv6 its
 /// addresses are left out, so that the defaults work there.
-fn reachable(configured: &[SocketAddr]) -> Vec<SocketAddr> {
+pub(crate) fn reachable(configured: &[SocketAddr]) -> Vec<SocketAddr> {
     let has_ipv6 = std::fs::read("/proc/net/if_inet6").is_ok_and(|list| !list.is_empty());
     let mut addresses = Vec::new();
     for &address in configured {

@@ -14,9 +14,12 @@ use smr_server::{ExecInput, ExecOutput, ExecSession, LogChunk, Runtime};
 use smr_wire::{ApiError, Code, ExecQuery, Health, HealthCheck, LogQuery, StoreInfo, Version};
 use tokio::sync::{broadcast, mpsc, watch};
 
+use crate::{identity::Identity, remote};
+
 /// The running node, as the control API sees it.
 pub(crate) struct NodeRuntime {
     pub(crate) control: Control,
+    pub(crate) identity: Arc<Identity>,
     pub(crate) engine: Arc<dyn ContainerEngine>,
     pub(crate) debug: DebugLog,
     pub(crate) engine_status: watch::Receiver<EngineStatus>,
@@ -75,6 +78,9 @@ impl Runtime for NodeRuntime {
                 return Err(error.hint("container can be only `main` or `init`"));
             }
         };
+        if let Some(node) = remote::node_of(&self.control, &self.identity, replica)? {
+            return remote::logs(&node, replica, query).await;
+        }
         let id = self.container(&name).await?;
         let request = LogRequest {
             follow: query.follow,
@@ -97,6 +103,9 @@ impl Runtime for NodeRuntime {
         replica: &ReplicaKey,
         query: &LogQuery,
     ) -> Result<BoxStream<'static, Bytes>, ApiError> {
+        if let Some(node) = remote::node_of(&self.control, &self.identity, replica)? {
+            return remote::debug_log(&node, replica, query).await;
+        }
         let (mut past, feed) = self.debug.read(replica);
         if let Some(tail) = query.tail {
             past.drain(..past.len().saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX)));
@@ -125,6 +134,9 @@ impl Runtime for NodeRuntime {
     }
 
     async fn exec(&self, replica: &ReplicaKey, query: &ExecQuery) -> Result<ExecSession, ApiError> {
+        if let Some(node) = remote::node_of(&self.control, &self.identity, replica)? {
+            return remote::exec(&node, replica, query).await;
+        }
         let command: Vec<String> = serde_json::from_str(&query.command).map_err(|_| {
             ApiError::new(Code::BadRequest, "`command` is not a JSON array of texts")
         })?;
