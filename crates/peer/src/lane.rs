@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -23,17 +23,33 @@ use crate::{Body, PeerError, alert::Gauge, dial::Target, error::Alert, protocol:
 const PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
-/// A quiet connection is asked this often whether the other side is there.
-const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
-/// A connection is given up after this long without a sign of life.
-const ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes that may be on their way per request.
 const STREAM_WINDOW: u32 = 4 << 20;
 /// Bytes that may be on their way per connection.
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
+/// How long silence is borne. Pings travel behind what is being sent, so a connection for much has
+/// to bear more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// A quiet connection is asked this often whether the other side is there.
+    interval: Duration,
+    /// It is given up after this long without an answer.
+    timeout: Duration,
+}
+
+impl Patience {
+    /// For short messages that somebody waits for.
+    pub(crate) const SHORT: Self =
+        Self { interval: Duration::from_secs(1), timeout: Duration::from_secs(2) };
+    /// For whatever takes long.
+    pub(crate) const LONG: Self =
+        Self { interval: Duration::from_secs(10), timeout: Duration::from_secs(20) };
+}
+
 /// The connection.
 pub(crate) struct Lane {
+    patience: Patience,
     state: Mutex<State>,
 }
 
@@ -61,13 +77,12 @@ pub(crate) struct Link {
     serial: u64,
 }
 
-impl Default for Lane {
-    fn default() -> Self {
-        Self { state: Mutex::new(State { serial: 0, failures: 0, phase: Phase::Idle }) }
-    }
-}
-
 impl Lane {
+    pub(crate) fn new(patience: Patience) -> Self {
+        let state = State { serial: 0, failures: 0, phase: Phase::Idle };
+        Self { patience, state: Mutex::new(state) }
+    }
+
     /// Sends a request and waits for the head of the answer, without a deadline.
     pub(crate) async fn send(
         self: &Arc<Self>,
@@ -142,7 +157,7 @@ impl Lane {
         state.phase = Phase::Connecting(result.clone());
         let lane = self.clone();
         tokio::spawn(async move {
-            let connected = open(&target, serial, Arc::downgrade(&lane)).await;
+            let connected = open(&target, serial, &lane).await;
             {
                 let mut state = lane.state();
                 if state.serial == serial {
@@ -211,15 +226,16 @@ pub(crate) fn failure(gauge: &Gauge, target: u64, error: hyper::Error) -> PeerEr
     }
 }
 
-async fn open(target: &Target, serial: u64, lane: Weak<Lane>) -> Result<Link, PeerError> {
+async fn open(target: &Target, serial: u64, lane: &Arc<Lane>) -> Result<Link, PeerError> {
     let (stream, gauge) = target.dial(H2).await?;
-    let (sender, connection) = http()
+    let (sender, connection) = http(lane.patience)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| failure(&gauge, target.id, error))?;
     let proven = Arc::new(AtomicBool::new(false));
     let link = Link { sender, gauge: gauge.clone(), proven: proven.clone(), serial };
     let target = target.clone();
+    let lane = Arc::downgrade(lane);
     // Weak: the lane holds the sender, and the connection lives as long as a sender does.
     tokio::spawn(async move {
         let ended = connection.await;
@@ -238,14 +254,14 @@ async fn open(target: &Target, serial: u64, lane: Weak<Lane>) -> Result<Link, Pe
     Ok(link)
 }
 
-fn http() -> Builder<TokioExecutor> {
+fn http(patience: Patience) -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(1 << 20)
-        .keep_alive_interval(ALIVE_INTERVAL)
-        .keep_alive_timeout(ALIVE_TIMEOUT)
+        .keep_alive_interval(patience.interval)
+        .keep_alive_timeout(patience.timeout)
         .keep_alive_while_idle(true);
     http
 }

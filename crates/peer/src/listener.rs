@@ -25,6 +25,7 @@ use crate::{Body, BoxError, Peers, Service};
 
 mod answer;
 mod connection;
+mod cut;
 
 /// Connections the kernel keeps ready to be accepted.
 const BACKLOG: i32 = 1024;
@@ -180,8 +181,8 @@ impl Listener {
         &self.addresses
     }
 
-    /// Ends all connections of a node at once: it was removed, or its certificate revoked.
-    /// Websockets that were taken over already are not among them.
+    /// Ends all connections of a node at once, websockets too: it was removed, or its certificate
+    /// revoked.
     pub fn cut(&self, id: u64) {
         let token = self.shared.nodes.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         if let Some(token) = token {

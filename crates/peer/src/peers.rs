@@ -16,13 +16,21 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     Body, EnrolAnswer, EnrolRequest, PeerError, PeerStats, Ping, Pong, ProbeResult, Refusal,
-    alert::Traffic, body, dial::Target, lane::Lane, protocol, stats::Counters,
+    alert::Traffic,
+    body,
+    dial::Target,
+    lane::{Lane, Patience},
+    protocol,
+    stats::Counters,
 };
 
 mod proxy;
 
 /// Most bytes of an answer that is read into memory.
 const ANSWER: usize = 64 << 20;
+
+/// The least that a network is expected to carry: 4 MB in a second.
+const BYTES_PER_MICROSECOND: u64 = 4;
 
 /// Gives the TLS configuration for a new connection to the node with this id; asked each time, so
 /// that a renewed certificate and a longer list of revoked ones count at once. See [`crate::tls`].
@@ -167,14 +175,22 @@ impl Peers {
         self.inner.read().get(&id).map(|peer| peer.target.address.clone())
     }
 
-    /// A node was heard of, so it is there: the next call connects without waiting for the end of
-    /// a pause. [`crate::Listener`] says this by itself.
+    /// A node is there: the next call connects without waiting for the end of a pause.
+    /// [`crate::Listener`] says this by itself when a node connects.
     pub fn heard_from(&self, id: u64) {
         if let Some(peer) = self.inner.read().get(&id) {
             peer.counters.heard();
             for lane in [&peer.raft, &peer.snapshot, &peer.api] {
                 lane.wake();
             }
+        }
+    }
+
+    /// A node said something on a connection that it has for a while. That it can reach this node
+    /// says nothing new about the way there.
+    pub(crate) fn contact(&self, id: u64) {
+        if let Some(peer) = self.inner.read().get(&id) {
+            peer.counters.heard();
         }
     }
 
@@ -252,7 +268,7 @@ impl Transport for Peers {
         Box::pin(async move {
             let id = target.id;
             let peer = inner.known(target);
-            let deadline = inner.deadline(rpc.kind);
+            let deadline = inner.deadline(rpc.kind, rpc.body.len());
             let lane = match rpc.kind {
                 RpcKind::InstallSnapshot => &peer.snapshot,
                 _ => &peer.raft,
@@ -357,20 +373,22 @@ impl Inner {
             booked,
             given,
             counters,
-            raft: Arc::default(),
-            snapshot: Arc::default(),
-            api: Arc::default(),
+            raft: Arc::new(Lane::new(Patience::SHORT)),
+            snapshot: Arc::new(Lane::new(Patience::LONG)),
+            api: Arc::new(Lane::new(Patience::LONG)),
         }
     }
 
-    fn deadline(&self, kind: RpcKind) -> Duration {
-        match kind {
+    /// What is large may take longer.
+    fn deadline(&self, kind: RpcKind, bytes: usize) -> Duration {
+        let deadline = match kind {
             RpcKind::AppendEntries | RpcKind::Vote | RpcKind::PreVote | RpcKind::Probe => {
                 self.deadlines.raft
             }
             RpcKind::Propose | RpcKind::ReadIndex | RpcKind::TimeoutNow => self.deadlines.forward,
             RpcKind::InstallSnapshot => self.deadlines.snapshot,
-        }
+        };
+        deadline + Duration::from_micros(bytes as u64 / BYTES_PER_MICROSECOND)
     }
 
     /// One message and its answer.

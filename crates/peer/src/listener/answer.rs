@@ -1,6 +1,9 @@
 //! What is asked, by whom, and whether that node is talked to at all.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -39,15 +42,27 @@ impl From<ServiceError> for Failure {
     }
 }
 
+/// The other end of a connection.
+pub(super) struct Guest {
+    /// Who it is, or why it is nobody.
+    pub(super) caller: Result<Caller, String>,
+    /// Whether it was let in before.
+    pub(super) is_known: AtomicBool,
+}
+
 /// Answers one request.
 pub(super) async fn answer(
     shared: &Shared,
-    caller: &Result<Caller, String>,
+    guest: &Guest,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let answered = match admit(shared, caller, &request) {
+    let answered = match admit(shared, &guest.caller, &request) {
         Ok(caller) => {
-            shared.peers.heard_from(caller.id);
+            if guest.is_known.swap(true, Relaxed) {
+                shared.peers.contact(caller.id);
+            } else {
+                shared.peers.heard_from(caller.id);
+            }
             route(shared, caller, request).await
         }
         Err(refused) => Err(refused.into()),

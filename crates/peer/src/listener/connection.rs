@@ -1,6 +1,13 @@
 //! Accepting connections and serving HTTP on them.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -13,10 +20,14 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use super::{Limits, Shared, answer, prepare};
+use super::{
+    Limits, Shared,
+    answer::{Guest, answer},
+    cut::Cut,
+    prepare,
+};
 use crate::{
-    Body,
-    caller::{self, Caller},
+    Body, caller,
     protocol::{H1, H2},
 };
 
@@ -102,8 +113,8 @@ async fn connect(
     };
     drop(permit);
     let (_, session) = stream.get_ref();
-    let caller = Arc::new(caller::read(session.peer_certificates().and_then(<[_]>::first)));
-    let cut = match caller.as_ref() {
+    let caller = caller::read(session.peer_certificates().and_then(<[_]>::first));
+    let cut = match &caller {
         Ok(caller) => shared.cut_of(caller.id),
         Err(reason) => {
             tracing::warn!(peer.address = %address, %reason, "certificate without use here");
@@ -111,7 +122,8 @@ async fn connect(
         }
     };
     let Ok(_permit) = gates.connections.acquire().await else { return };
-    serve(stream, caller, cut, shared).await;
+    let guest = Arc::new(Guest { caller, is_known: AtomicBool::new(false) });
+    serve(stream, guest, cut, shared).await;
 }
 
 fn refused(address: SocketAddr, reason: &str) {
@@ -121,7 +133,7 @@ fn refused(address: SocketAddr, reason: &str) {
 
 async fn serve(
     stream: TlsStream<TcpStream>,
-    caller: Arc<Result<Caller, String>>,
+    guest: Arc<Guest>,
     cut: CancellationToken,
     shared: Arc<Shared>,
 ) {
@@ -129,12 +141,11 @@ async fn serve(
     let limits = shared.limits;
     let closed = shared.closed.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (shared, caller) = (shared.clone(), caller.clone());
+        let (shared, guest) = (shared.clone(), guest.clone());
         let answered: BoxFuture<'static, Result<Response<Body>, Infallible>> =
-            Box::pin(async move { Ok(answer::answer(&shared, &caller, request).await) });
+            Box::pin(async move { Ok(answer(&shared, &guest, request).await) });
         answered
     });
-    let stream = TokioIo::new(stream);
     // Two types of connections with the same methods and no trait in common.
     macro_rules! run {
         ($connection:expr) => {{
@@ -161,6 +172,7 @@ async fn serve(
     if is_h1 {
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(limits.handshake_timeout);
+        let stream = TokioIo::new(Cut::new(stream, cut.clone()));
         run!(http.serve_connection(stream, service).with_upgrades())
     }
     let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
@@ -172,5 +184,5 @@ async fn serve(
         .auto_date_header(false)
         .keep_alive_interval(ALIVE)
         .keep_alive_timeout(ALIVE);
-    run!(http.serve_connection(stream, service))
+    run!(http.serve_connection(TokioIo::new(stream), service))
 }

@@ -39,7 +39,9 @@ async fn echo(mut request: Request<Body>) -> Result<Response<Body>, Infallible> 
         tokio::spawn(async move {
             let mut io = TokioIo::new(upgrade.await.unwrap());
             let mut bytes = [0; 5];
-            io.read_exact(&mut bytes).await.unwrap();
+            if io.read_exact(&mut bytes).await.is_err() {
+                return;
+            }
             io.write_all(&bytes.to_ascii_uppercase()).await.unwrap();
             io.shutdown().await.unwrap();
         });
@@ -128,6 +130,18 @@ async fn a_connection_can_be_taken_over_by_the_caller() {
     let mut answer = String::new();
     io.read_to_string(&mut answer).await.unwrap();
     assert_eq!(answer, "HELLO");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_taken_over_is_cut_with_its_node() {
+    let cluster = Cluster::new();
+    let node = node(&cluster);
+    let peers = ready(&cluster, &node);
+    let mut response = peers.proxy(2, &kim(), upgrade_request()).await.unwrap();
+    let mut io = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
+    node.listener.cut(1);
+    // It waits for five bytes, so it answers nothing; without a cut this would never end.
+    assert!(matches!(io.read(&mut [0; 5]).await, Ok(0) | Err(_)));
 }
 
 #[tokio::test]
