@@ -94,9 +94,12 @@ impl Control {
         let is_object = view.objects.contains_key(&key);
         let mut wanted: Vec<(&ReplicaKey, &Decision)> = decisions
             .iter()
-            .filter(|(replica, _)| match is_object {
-                true => replica.object() == key,
-                false => replica.group == group && replica.generated_name() == name,
+            .filter(|(replica, _)| {
+                if is_object {
+                    replica.object() == key
+                } else {
+                    replica.group == group && replica.generated_name() == name
+                }
             })
             .collect();
         wanted.sort_by(|(a, _), (b, _)| natural(a, b));
