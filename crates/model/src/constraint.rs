@@ -318,7 +318,11 @@ mod tests {
         );
         check(
             "node.colour==red",
-            "column 1: `node.colour` is not an attribute; allowed: node.id, node.name, node.hostname, \
+            "column 1: `node.colour` is not an attribute; for a label write `node.labels.colour`",
+        );
+        check(
+            "engine.colour.x==red",
+            "column 1: `engine.colour.x` is not an attribute; allowed: node.id, node.name, node.hostname, \
              node.ip, node.role, node.platform.os, node.platform.arch, node.kernel, node.driver, \
              node.cpus, node.memory, node.os, engine.version, node.labels.NAME, engine.labels.NAME",
         );

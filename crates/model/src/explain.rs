@@ -199,6 +199,7 @@ fn type_in_words(shape: &Shape) -> String {
         Shape::Size => "size".to_owned(),
         Shape::Processors => "processors".to_owned(),
         Shape::Integer { .. } => "whole number".to_owned(),
+        Shape::Number => "number".to_owned(),
         Shape::Boolean => "true or false".to_owned(),
         Shape::Choice(_) => "word".to_owned(),
         Shape::List(inner) => format!("list of {}", plural(inner)),

@@ -87,6 +87,7 @@ fn schema(shape: &Shape) -> Value {
             json!({"type": "integer", "minimum": min})
         }
         Shape::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
+        Shape::Number => json!({"type": "number"}),
         Shape::Boolean => json!({"type": "boolean"}),
         Shape::Choice(choices) => {
             let mut words = Vec::new();

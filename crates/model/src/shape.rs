@@ -27,6 +27,8 @@ pub(crate) enum Shape {
     Processors,
     /// A whole number within bounds, both included.
     Integer { min: u64, max: u64 },
+    /// A number, also with a fraction.
+    Number,
     /// `true` or `false`.
     Boolean,
     /// One of a few words.
@@ -199,6 +201,7 @@ fn shape(schema: &Value, root: &Value) -> Shape {
     match type_name(schema) {
         "string" => Shape::Text,
         "boolean" => Shape::Boolean,
+        "number" => Shape::Number,
         "integer" => Shape::Integer { min: 0, max: largest(schema) },
         "array" => {
             Shape::List(Box::new(schema.get("items").map_or(Shape::Any, |i| shape(i, root))))

@@ -6,6 +6,7 @@ mod image;
 mod mounts;
 mod names;
 mod other;
+mod placement;
 mod probes;
 mod process;
 

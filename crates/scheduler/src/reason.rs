@@ -150,7 +150,7 @@ impl Words<'_> {
             Refusal::Platform => {
                 format!("{is} not {}", short(&self.rules.platforms.join(" or ")))
             }
-            Refusal::Data(node) => format!("{has} not its data (on node {node})"),
+            Refusal::Data(node) => format!("{} not have its data (on node {node})", does_not(one)),
             Refusal::Affinity(position) => {
                 let target = self.rules.affinity.get(usize::from(position));
                 let text = target.map_or("", |it| it.text.as_str());

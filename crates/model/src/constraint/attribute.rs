@@ -126,7 +126,13 @@ impl Attribute {
 /// What was probably meant, or everything that is allowed.
 fn hint(name: &str) -> String {
     let canonical = || NAMES[..CANONICAL].iter().map(|(name, _)| *name);
-    if let Some(meant) = nearest(name, canonical()) {
+    let nearest_to = |name: &str| {
+        // The first part is the same for many, so it must not make them near.
+        let (first, rest) = name.split_once('.')?;
+        let rests = canonical().filter_map(|it| it.split_once('.')).filter(|it| it.0 == first);
+        nearest(rest, rests.map(|it| it.1)).map(|rest| format!("{first}.{rest}"))
+    };
+    if let Some(meant) = nearest_to(name) {
         return format!("did you mean `{meant}`?");
     }
     let mut parts = name.splitn(3, '.');
@@ -135,8 +141,9 @@ fn hint(name: &str) -> String {
     {
         return format!("did you mean `{meant}.{label}`?");
     }
-    if !name.contains('.') {
-        return format!("for a label write `node.labels.{name}`");
+    let label = name.strip_prefix("node.").unwrap_or(name);
+    if !label.contains('.') {
+        return format!("for a label write `node.labels.{label}`");
     }
     let names: Vec<&str> = canonical().collect();
     format!("allowed: {}, node.labels.NAME, engine.labels.NAME", names.join(", "))

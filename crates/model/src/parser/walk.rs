@@ -47,6 +47,7 @@ impl<'a> Walk<'a> {
                 text.parse::<Cpus>().map_err(|e| e.to_string())
             }),
             Shape::Integer { min, max } => self.integer(node, path, *min, *max),
+            Shape::Number => self.number(node, path),
             Shape::Boolean => self.boolean(node, path),
             Shape::Choice(choices) => self.choice(node, path, choices),
             Shape::List(inner) => self.list(node, path, inner),
@@ -184,6 +185,20 @@ impl<'a> Walk<'a> {
         None
     }
 
+    fn number(&mut self, node: &Node, path: &str) -> Option<Value> {
+        let mut hint = "";
+        if let Content::Scalar { text, plain } = &node.content {
+            let number = text.parse::<f64>().ok().and_then(serde_json::Number::from_f64);
+            match number {
+                Some(number) if *plain => return Some(Value::Number(number)),
+                Some(_) => hint = "remove the quotes",
+                None => {}
+            }
+        }
+        self.wrong(node, path, "a number", hint);
+        None
+    }
+
     fn boolean(&mut self, node: &Node, path: &str) -> Option<Value> {
         let mut hint = "";
         if let Content::Scalar { text, plain } = &node.content {
@@ -304,6 +319,7 @@ fn expected(shape: &Shape) -> &'static str {
         Shape::Size => "a size",
         Shape::Processors => "a number of processors",
         Shape::Integer { .. } => "a whole number",
+        Shape::Number => "a number",
         Shape::Boolean => "`true` or `false`",
         Shape::Choice(_) => "a word",
         Shape::List(_) => "a list",

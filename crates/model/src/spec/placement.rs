@@ -22,7 +22,8 @@ pub struct Placement {
     /// `!containers/shop/web`. A `~` in front makes it a preference.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub affinity: Vec<String>,
-    /// Node attributes over whose values replicas are spread evenly, for example `node.labels.zone`.
+    /// Node attributes over whose values replicas are spread evenly, for example `node.labels.zone`;
+    /// at most 4, from the widest to the narrowest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub spread_over: Vec<String>,
     /// Most replicas of the object on one node.
@@ -44,7 +45,8 @@ pub enum Strategy {
     Binpack,
     /// Take the emptiest node first.
     Spread,
-    /// One replica on every fit node; `replicas` does not count.
+    /// One replica on every node that satisfies constraints and platforms; `replicas` does not
+    /// count, and the index of a replica is the id of its node.
     Global,
     /// Any fit node, the same one for the same object and index.
     Random,

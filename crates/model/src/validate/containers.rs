@@ -5,13 +5,13 @@ use std::{
     net::IpAddr,
 };
 
-use super::{Problems, image, mounts, names, probes, process};
+use super::{Problems, image, mounts, names, placement, probes, process};
 use crate::{
     definition::Meta,
     parser::field_path,
     ports::ports,
     run::Protocol,
-    spec::{ContainersSpec, Dependency, RestartPolicy, SpreadKind},
+    spec::{ContainersSpec, Dependency, Reschedule, RestartPolicy},
 };
 
 /// Most replicas of one object.
@@ -31,7 +31,8 @@ pub(super) fn spec(meta: &Meta, spec: &ContainersSpec, root: &str, problems: &mu
     mounts::all(spec, root, problems);
     references(spec, root, problems);
     process::limits(spec, root, problems);
-    placement(spec, root, problems);
+    placement::all(spec, root, problems);
+    liveness(spec, root, problems);
     names::labels(&spec.labels, &format!("{root}.labels"), problems);
 }
 
@@ -44,6 +45,10 @@ pub(super) fn init(meta: &Meta, init: &ContainersSpec, problems: &mut Problems) 
         ("liveness", !init.liveness.is_empty()),
         ("ports", !init.ports.is_empty()),
         ("spread", init.spread.is_some()),
+        ("placement", init.placement.is_some()),
+        ("reschedule", init.reschedule != Reschedule::default()),
+        ("rescheduleGrace", init.reschedule_grace.is_some()),
+        ("update", init.update.is_some()),
         ("restart", init.restart != RestartPolicy::default()),
     ];
     for (field, given) in unused {
@@ -59,6 +64,10 @@ pub(super) fn init(meta: &Meta, init: &ContainersSpec, problems: &mut Problems) 
         liveness: Vec::new(),
         ports: Vec::new(),
         spread: None,
+        placement: None,
+        reschedule: Reschedule::default(),
+        reschedule_grace: None,
+        update: None,
         ..init.clone()
     };
     spec(meta, &relevant, "initContainer", problems);
@@ -221,28 +230,7 @@ fn references(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
     }
 }
 
-fn placement(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
-    if let Some(spread) = &spec.spread {
-        let path = format!("{root}.spread.agents");
-        match spread.spread {
-            SpreadKind::Specific if spread.agents.is_empty() => {
-                problems.error(path, "is missing", "`specific` needs node ids; or use `uniform`");
-            }
-            SpreadKind::Uniform if !spread.agents.is_empty() => {
-                problems.warning(path, "has no effect with `uniform`", "");
-            }
-            _ => {}
-        }
-        let mut seen = BTreeSet::new();
-        for (index, agent) in spread.agents.iter().enumerate() {
-            let path = format!("{root}.spread.agents[{index}]");
-            if *agent == 0 {
-                problems.error(path, "`0` is not a node id", "node ids begin at 1");
-            } else if !seen.insert(agent) {
-                problems.error(path, format!("node {agent} is listed twice"), "");
-            }
-        }
-    }
+fn liveness(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
     if spec.restart == RestartPolicy::Never && !spec.liveness.is_empty() {
         let message = "has no effect with `restart: never`";
         problems.warning(format!("{root}.liveness"), message, "");

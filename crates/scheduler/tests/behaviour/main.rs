@@ -1,0 +1,6 @@
+//! What the scheduler decides, from outside.
+
+mod chunks;
+mod properties;
+mod rules;
+mod support;
