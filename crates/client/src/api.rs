@@ -8,8 +8,8 @@ use serde_json::Value;
 use smr_model::ObjectKey;
 use smr_wire::{
     ApplyQuery, ApplyResponse, ApplyResult, DeleteQuery, DeleteResponse, EventList, EventQuery,
-    Health, ImageList, JoinRequest, JoinResponse, LogQuery, NodeList, Object, ObjectList, ObjectQuery, ReplicaDetail,
-    ReplicaList, ReplicaQuery, RestartResponse, StreamItem, Version, WatchQuery, routes,
+    Health, ImageList, LogQuery, Object, ObjectList, ObjectQuery, ReplicaDetail, ReplicaList,
+    ReplicaQuery, RestartResponse, StreamItem, Version, WatchQuery, routes,
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     stream::{chunks, frames, items},
 };
 
-const YAML: &str = "application/yaml";
+pub(crate) const YAML: &str = "application/yaml";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 impl Client {
@@ -35,13 +35,13 @@ impl Client {
 
     /// Lists objects.
     pub async fn objects(&self, query: &ObjectQuery) -> Result<ObjectList, Error> {
-        self.get(routes::OBJECTS, query).await
+        self.read(routes::OBJECTS, query).await
     }
 
     /// One object; with confidential values when `reveal` is set and the role allows it.
     pub async fn object(&self, key: &ObjectKey, reveal: bool) -> Result<Object, Error> {
         let query = ObjectQuery { prefix: prefix(key), reveal, ..ObjectQuery::default() };
-        self.get(&object_path(key), &query).await
+        self.read(&object_path(key), &query).await
     }
 
     /// Changes an object by a JSON merge patch (RFC 7396).
@@ -60,12 +60,12 @@ impl Client {
 
     /// Statuses of replicas.
     pub async fn replicas(&self, query: &ReplicaQuery) -> Result<ReplicaList, Error> {
-        self.get(routes::REPLICAS, query).await
+        self.read(routes::REPLICAS, query).await
     }
 
     /// Everything about one replica, by its generated name.
     pub async fn replica(&self, group: &str, replica: &str) -> Result<ReplicaDetail, Error> {
-        self.get(&replica_path(routes::REPLICA, group, replica), &()).await
+        self.read(&replica_path(routes::REPLICA, group, replica), &()).await
     }
 
     /// Restarts a replica, or all replicas of an object.
@@ -96,7 +96,7 @@ impl Client {
 
     /// Past events.
     pub async fn events(&self, query: &EventQuery) -> Result<EventList, Error> {
-        self.get(routes::EVENTS, &EventQuery { follow: false, ..query.clone() }).await
+        self.read(routes::EVENTS, &EventQuery { follow: false, ..query.clone() }).await
     }
 
     /// Events, and those to come. The stream ends with an error when the cluster says nothing for
@@ -106,7 +106,7 @@ impl Client {
         query: &EventQuery,
     ) -> Result<BoxStream<'static, Result<StreamItem, Error>>, Error> {
         let query = EventQuery { follow: true, ..query.clone() };
-        Ok(items(self.open(routes::EVENTS, &query, true).await?, routes::EVENTS).boxed())
+        Ok(items(self.open_stored(routes::EVENTS, &query).await?, routes::EVENTS).boxed())
     }
 
     /// The present state and its changes.
@@ -114,22 +114,12 @@ impl Client {
         &self,
         query: &WatchQuery,
     ) -> Result<BoxStream<'static, Result<StreamItem, Error>>, Error> {
-        Ok(items(self.open(routes::WATCH, query, true).await?, routes::WATCH).boxed())
-    }
-
-    /// Nodes of the cluster.
-    pub async fn nodes(&self) -> Result<NodeList, Error> {
-        self.get(routes::NODES, &()).await
-    }
-
-    /// Becomes a member of the cluster, as an administrator or with a join token.
-    pub async fn join(&self, request: &JoinRequest) -> Result<JoinResponse, Error> {
-        self.json(self.request(Method::POST, routes::CLUSTER_JOIN).json(request)).await
+        Ok(items(self.open_stored(routes::WATCH, query).await?, routes::WATCH).boxed())
     }
 
     /// Images used by replicas.
     pub async fn images(&self) -> Result<ImageList, Error> {
-        self.get(routes::IMAGES, &()).await
+        self.read(routes::IMAGES, &()).await
     }
 
     /// Whether the node and its parts work. A node that says it does not work is an answer, not
@@ -165,7 +155,24 @@ impl Client {
         query: &impl Serialize,
         talks: bool,
     ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        let response = self.send(self.request(Method::GET, path).query(query)).await?;
+        self.chunks(self.request(Method::GET, path).query(query), talks).await
+    }
+
+    /// A stream of stored things, which says something now and then.
+    async fn open_stored(
+        &self,
+        path: &str,
+        query: &impl Serialize,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        self.chunks(self.reading_request(Method::GET, path).query(query), true).await
+    }
+
+    async fn chunks(
+        &self,
+        request: reqwest::RequestBuilder,
+        talks: bool,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        let response = self.send(request).await?;
         let silence = talks.then_some(self.options().silence);
         Ok(chunks(self.url().to_owned(), response, silence).boxed())
     }
@@ -188,7 +195,7 @@ pub(crate) fn replica_path(route: &str, group: &str, replica: &str) -> String {
 
 /// Percent-encodes everything that is not unreserved (RFC 3986), so that a name can never change
 /// the path.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {

@@ -6,7 +6,7 @@ use http::Method;
 use rustls::ClientConfig;
 use serde::{Serialize, de::DeserializeOwned};
 use smr_pki::{Alpn, Context, Credentials};
-use smr_wire::{ApiError, Code, ErrorBody};
+use smr_wire::{ApiError, Code, ErrorBody, ReadQuery};
 
 use crate::error::{Error, transport};
 
@@ -38,6 +38,8 @@ pub struct Client {
     tls: Arc<ClientConfig>,
     url: Arc<str>,
     options: Options,
+    /// Whether reads ask for the node's own copy.
+    stale: bool,
 }
 
 impl Client {
@@ -71,7 +73,20 @@ impl Client {
             .user_agent(concat!("smrctl/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|err| transport(url, err.into(), true))?;
-        Ok(Self { http, tls: Arc::new(tls), url: url.trim_end_matches('/').into(), options })
+        Ok(Self {
+            http,
+            tls: Arc::new(tls),
+            url: url.trim_end_matches('/').into(),
+            options,
+            stale: false,
+        })
+    }
+
+    /// The same, whose reads of stored things, if `stale`, ask for the own copy of the node at
+    /// [`Client::url`] ([`ReadQuery`]): it may be behind, and it is there without quorum too.
+    #[must_use]
+    pub fn reading(&self, stale: bool) -> Self {
+        Self { stale, ..self.clone() }
     }
 
     /// Address of the control API, `https://host:port`.
@@ -124,6 +139,20 @@ impl Client {
         query: &impl Serialize,
     ) -> Result<T, Error> {
         self.json(self.request(Method::GET, path).query(query)).await
+    }
+
+    /// A request for stored things.
+    pub(crate) fn reading_request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.request(method, path).query(&ReadQuery { stale: self.stale })
+    }
+
+    /// Reads stored things.
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &impl Serialize,
+    ) -> Result<T, Error> {
+        self.json(self.reading_request(Method::GET, path).query(query)).await
     }
 
     /// The envelope of an answer that is not a success.

@@ -5,6 +5,7 @@
 //! caller brings credentials and decides what to do about failures.
 
 mod api;
+mod cluster;
 mod connection;
 mod error;
 mod exec;
