@@ -1,10 +1,6 @@
 //! The calling side: everything this node says to others.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -15,16 +11,14 @@ use smr_store::{Member, NotSent, Rpc, RpcKind, Transport, TransportError};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    Body, EnrolAnswer, EnrolRequest, PeerError, PeerStats, Ping, Pong, ProbeResult, Refusal,
-    alert::Traffic,
-    body,
-    dial::Target,
-    lane::{Lane, Patience},
-    protocol,
-    stats::Counters,
+    Body, EnrolAnswer, EnrolRequest, PeerError, PeerStats, Ping, Pong, ProbeResult, Refusal, body,
+    lane::Lane, protocol,
 };
 
+mod book;
 mod proxy;
+
+use book::{Book, Peer};
 
 /// Most bytes of an answer that is read into memory.
 const ANSWER: usize = 64 << 20;
@@ -33,7 +27,7 @@ const ANSWER: usize = 64 << 20;
 const BYTES_PER_MICROSECOND: u64 = 4;
 
 /// Gives the TLS configuration for a new connection to the node with this id; asked each time, so
-/// that a renewed certificate and a longer list of revoked ones count at once. See [`crate::tls`].
+/// that a renewed certificate and a longer list of revoked ones count at once. See [`crate::tls()`].
 pub type ClientTls = Arc<dyn Fn(u64) -> Result<ClientConfig, PkiError> + Send + Sync>;
 
 /// How long an answer may take.
@@ -102,24 +96,11 @@ struct Inner {
     cluster: HeaderValue,
     sender: HeaderValue,
     version: HeaderValue,
-    tls: ClientTls,
     deadlines: Deadlines,
     /// Paths of the store's messages, made once.
     uris: [(RpcKind, Uri); RpcKind::ALL.len()],
-    peers: RwLock<BTreeMap<u64, Arc<Peer>>>,
+    book: Book,
     removal: watch::Sender<Option<Removal>>,
-}
-
-/// Another node, at one address: a new address makes a new one of these.
-struct Peer {
-    target: Target,
-    /// What the address book said last, and what the store said last. Whichever changes wins.
-    booked: Option<String>,
-    given: Option<String>,
-    counters: Arc<Counters>,
-    raft: Arc<Lane>,
-    snapshot: Arc<Lane>,
-    api: Arc<Lane>,
 }
 
 impl Peers {
@@ -138,10 +119,9 @@ impl Peers {
                 cluster: text(config.cluster),
                 sender: text(config.id.to_string()),
                 version: text(format!("{major}.{minor}")),
-                tls: config.tls,
                 deadlines: config.deadlines,
                 uris: RpcKind::ALL.map(|kind| (kind, uri(&protocol::path(kind)))),
-                peers: RwLock::default(),
+                book: Book::new(config.tls, config.deadlines.connect),
                 removal: watch::Sender::new(None),
             }),
         }
@@ -158,27 +138,21 @@ impl Peers {
     }
 
     /// The members as they are recorded, with their addresses (`host:port`). Nodes that are not
-    /// among them are forgotten. An address that the store gives later wins, until this one
-    /// changes again.
+    /// among them are forgotten. When the store begins to give another address than it gave
+    /// before, that one wins, until this one changes again.
     pub fn set_members(&self, members: BTreeMap<u64, String>) {
-        let mut peers = self.inner.peers.write().unwrap_or_else(PoisonError::into_inner);
-        peers.retain(|id, _| members.contains_key(id));
-        for (id, address) in members {
-            if id != self.inner.id {
-                self.inner.learn(&mut peers, id, address, Source::Book);
-            }
-        }
+        self.inner.book.set_members(members.into_iter().filter(|(id, _)| *id != self.inner.id));
     }
 
     /// Where a node is called.
     pub fn address(&self, id: u64) -> Option<String> {
-        self.inner.read().get(&id).map(|peer| peer.target.address.clone())
+        Some(self.inner.book.find(id).ok()?.target.address.clone())
     }
 
     /// A node is there: the next call connects without waiting for the end of a pause.
     /// [`crate::Listener`] says this by itself when a node connects.
     pub fn heard_from(&self, id: u64) {
-        if let Some(peer) = self.inner.read().get(&id) {
+        if let Ok(peer) = self.inner.book.find(id) {
             peer.counters.heard();
             for lane in [&peer.raft, &peer.snapshot, &peer.api] {
                 lane.wake();
@@ -189,7 +163,7 @@ impl Peers {
     /// A node said something on a connection that it has for a while. That it can reach this node
     /// says nothing new about the way there.
     pub(crate) fn contact(&self, id: u64) {
-        if let Some(peer) = self.inner.read().get(&id) {
+        if let Ok(peer) = self.inner.book.find(id) {
             peer.counters.heard();
         }
     }
@@ -201,8 +175,7 @@ impl Peers {
 
     /// How it goes with each node that was ever called or is a member, by id.
     pub fn stats(&self) -> Vec<PeerStats> {
-        let peers = self.inner.read();
-        peers.values().map(|peer| peer.stats()).collect()
+        self.inner.book.all().iter().map(|peer| peer.stats()).collect()
     }
 
     /// The leader's sign of life.
@@ -214,7 +187,7 @@ impl Peers {
 
     /// Whether `target` is there for this node: the answer to a probe by another.
     pub async fn reach(&self, target: u64) -> ProbeResult {
-        self.heard_of_need(target);
+        self.try_now(target);
         let started = Instant::now();
         let answer = self.ask(target, protocol::ALIVE, Vec::new(), self.inner.deadlines.ping).await;
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -239,8 +212,8 @@ impl Peers {
     }
 
     /// A pause after a failure is no reason to give a wrong verdict.
-    fn heard_of_need(&self, target: u64) {
-        if let Some(peer) = self.inner.read().get(&target) {
+    fn try_now(&self, target: u64) {
+        if let Ok(peer) = self.inner.book.find(target) {
             peer.raft.wake();
         }
     }
@@ -252,7 +225,7 @@ impl Peers {
         body: Vec<u8>,
         deadline: Duration,
     ) -> Result<Vec<u8>, PeerError> {
-        let peer = self.inner.peer(target)?;
+        let peer = self.inner.book.find(target)?;
         let is_light = matches!(path, protocol::PING | protocol::ALIVE);
         self.inner.exchange(&peer, &peer.raft, uri(path), body, deadline, is_light).await
     }
@@ -267,7 +240,7 @@ impl Transport for Peers {
         let inner = self.inner.clone();
         Box::pin(async move {
             let id = target.id;
-            let peer = inner.known(target);
+            let peer = inner.book.given(target);
             let deadline = inner.deadline(rpc.kind, rpc.body.len());
             let lane = match rpc.kind {
                 RpcKind::InstallSnapshot => &peer.snapshot,
@@ -291,94 +264,7 @@ fn is_light(kind: RpcKind) -> bool {
     matches!(kind, RpcKind::PreVote | RpcKind::Probe)
 }
 
-/// Who said where a node is.
-#[derive(Clone, Copy)]
-enum Source {
-    Book,
-    Store,
-}
-
 impl Inner {
-    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<u64, Arc<Peer>>> {
-        self.peers.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn peer(&self, target: u64) -> Result<Arc<Peer>, PeerError> {
-        self.read().get(&target).cloned().ok_or(PeerError::NoAddress { target })
-    }
-
-    /// The peer behind a member, at the address that the store gave if that is news.
-    fn known(&self, member: Member) -> Arc<Peer> {
-        if let Some(peer) = self.read().get(&member.id)
-            && peer.given.as_ref() == Some(&member.address)
-        {
-            return peer.clone();
-        }
-        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
-        self.learn(&mut peers, member.id, member.address, Source::Store)
-    }
-
-    fn learn(
-        &self,
-        peers: &mut BTreeMap<u64, Arc<Peer>>,
-        id: u64,
-        address: String,
-        source: Source,
-    ) -> Arc<Peer> {
-        let (booked, given) = match source {
-            Source::Book => (Some(address.clone()), None),
-            Source::Store => (None, Some(address.clone())),
-        };
-        let mut entry = match peers.entry(id) {
-            Entry::Vacant(entry) => {
-                let peer =
-                    self.new_peer(id, address, booked, given, Arc::default(), Arc::default());
-                return entry.insert(Arc::new(peer)).clone();
-            }
-            Entry::Occupied(entry) => entry,
-        };
-        let old = entry.get().clone();
-        let is_news = match source {
-            Source::Book => old.booked != booked,
-            Source::Store => old.given != given,
-        };
-        if !is_news {
-            return old;
-        }
-        let booked = booked.or_else(|| old.booked.clone());
-        let given = given.or_else(|| old.given.clone());
-        let (counters, traffic) = (old.counters.clone(), old.target.traffic.clone());
-        let mut new = self.new_peer(id, address, booked, given, counters, traffic);
-        if new.target.address == old.target.address {
-            new.raft = old.raft.clone();
-            new.snapshot = old.snapshot.clone();
-            new.api = old.api.clone();
-        }
-        entry.insert(Arc::new(new));
-        entry.get().clone()
-    }
-
-    fn new_peer(
-        &self,
-        id: u64,
-        address: String,
-        booked: Option<String>,
-        given: Option<String>,
-        counters: Arc<Counters>,
-        traffic: Arc<Traffic>,
-    ) -> Peer {
-        let (timeout, tls) = (self.deadlines.connect, self.tls.clone());
-        Peer {
-            target: Target { id, address, timeout, tls, traffic },
-            booked,
-            given,
-            counters,
-            raft: Arc::new(Lane::new(Patience::SHORT)),
-            snapshot: Arc::new(Lane::new(Patience::LONG)),
-            api: Arc::new(Lane::new(Patience::LONG)),
-        }
-    }
-
     /// What is large may take longer.
     fn deadline(&self, kind: RpcKind, bytes: usize) -> Duration {
         let deadline = match kind {
@@ -476,21 +362,6 @@ impl Inner {
             Some(refusal) => PeerError::Refused { target, refusal, text },
             None => PeerError::Failed { target, text },
         }
-    }
-}
-
-impl Peer {
-    fn stats(&self) -> PeerStats {
-        let mut stats = PeerStats {
-            id: self.target.id,
-            address: self.target.address.clone(),
-            connected: self.raft.is_open(),
-            sent_bytes: self.target.traffic.sent.load(Relaxed),
-            received_bytes: self.target.traffic.received.load(Relaxed),
-            ..PeerStats::default()
-        };
-        self.counters.fill(&mut stats);
-        stats
     }
 }
 

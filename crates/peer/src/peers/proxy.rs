@@ -35,7 +35,7 @@ impl Peers {
         user: &OnBehalfOf,
         request: Request<Body>,
     ) -> Result<Response<Body>, PeerError> {
-        let peer = self.inner.peer(target)?;
+        let peer = self.inner.book.find(target)?;
         let answer = if request.headers().contains_key(header::UPGRADE) {
             self.take_over(&peer, user, request).await
         } else {

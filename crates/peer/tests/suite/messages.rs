@@ -106,23 +106,29 @@ async fn signs_of_life_are_answered_while_a_large_snapshot_is_on_its_way() {
 
 #[tokio::test]
 async fn the_newest_address_wins_whoever_says_it() {
-    let cluster = Cluster::new();
-    let (old, new) = (cluster.node(2), cluster.node(2));
-    let (old, new) = (old.address().to_string(), new.address().to_string());
-    let peers = cluster.peers(1);
+    let peers = Cluster::new().peers(1);
     let address = || peers.address(2).unwrap();
-    peers.set_members(BTreeMap::from([(1, "me:1".to_owned()), (2, old.clone())]));
-    assert_eq!((address(), peers.address(1)), (old.clone(), None));
-    // The store says something else, and keeps saying it.
-    let _ = call(&peers, 2, &new, RpcKind::Vote, "").await;
-    peers.set_members(BTreeMap::from([(2, old.clone())]));
-    assert_eq!(address(), new);
+    let book = |it: &str| peers.set_members([(1, "me:1".to_owned()), (2, it.to_owned())].into());
+    // Nobody listens there; where it was called is what counts.
+    let give = async |it: &str| assert!(call(&peers, 2, it, RpcKind::Vote, "").await.is_err());
+    book("127.0.0.1:1");
+    assert_eq!((address().as_str(), peers.address(1)), ("127.0.0.1:1", None));
+    // What the store says first may be older than the record.
+    give("127.0.0.2:1").await;
+    assert_eq!(address(), "127.0.0.1:1");
+    // It says something else: that is news. What the record repeats is not.
+    give("127.0.0.3:1").await;
+    book("127.0.0.1:1");
+    assert_eq!(address(), "127.0.0.3:1");
     // The record changes: that is news, what the store repeats is not.
-    peers.set_members(BTreeMap::from([(2, "elsewhere:1".to_owned())]));
-    let _ = call(&peers, 2, &new, RpcKind::Vote, "").await;
-    assert_eq!(address(), "elsewhere:1");
+    book("127.0.0.4:1");
+    give("127.0.0.3:1").await;
+    assert_eq!(address(), "127.0.0.4:1");
     peers.set_members(BTreeMap::new());
     assert_eq!(peers.address(2), None);
+    // Without a record, the store is all there is.
+    give("127.0.0.5:1").await;
+    assert_eq!(address(), "127.0.0.5:1");
 }
 
 #[tokio::test]
