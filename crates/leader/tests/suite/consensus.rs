@@ -1,0 +1,101 @@
+//! Several members: the voters follow the records, and only the leader writes.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use smr_control::{Control, keyspace};
+use smr_leader::Leader;
+use smr_store::{Member, Rpc, Store, Transport, TransportError};
+use tempfile::TempDir;
+
+use crate::support::{
+    FakeNet, UNIFORM, admit, apply, assignments, containers, control, lead, until,
+};
+
+/// Stores that reach each other.
+#[derive(Clone, Default)]
+struct Wires(Arc<Mutex<BTreeMap<u64, Store>>>);
+
+impl Transport for Wires {
+    fn call(
+        &self,
+        target: Member,
+        rpc: Rpc,
+    ) -> BoxFuture<'static, Result<Vec<u8>, TransportError>> {
+        let store = self.0.lock().unwrap().get(&target.id).cloned();
+        Box::pin(async move {
+            let failed = |source| TransportError { target: target.id, source };
+            let Some(store) = store else { return Err(failed("nobody is there".into())) };
+            store.handle(rpc).await.map_err(|error| failed(error.into()))
+        })
+    }
+}
+
+struct Node {
+    control: Control,
+    leader: Leader,
+    _dir: TempDir,
+}
+
+async fn node(id: u64, wires: &Wires, net: &FakeNet) -> Node {
+    let dir = TempDir::new().unwrap();
+    let mut options = smr_store::Options::new(dir.path());
+    options.node_id = id;
+    options.address = format!("host-{id}:9212");
+    options.bootstrap = id == 1;
+    options.heartbeat = Duration::from_millis(100);
+    options.transport = Arc::new(wires.clone());
+    let store = Store::open(options).await.unwrap();
+    wires.0.lock().unwrap().insert(id, store.clone());
+    let control = control(store, id);
+    let leader = lead(&control, net);
+    Node { control, leader, _dir: dir }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_become_voters_and_only_the_leader_writes() {
+    let (wires, net) = (Wires::default(), FakeNet::default());
+    let one = node(1, &wires, &net).await;
+    admit(&one.control, 1).await;
+    let two = node(2, &wires, &net).await;
+    let three = node(3, &wires, &net).await;
+    admit(&one.control, 2).await;
+    admit(&one.control, 3).await;
+    let voters = |node: &Node| node.control.store().status().voters;
+    until(&one.control, "three vote", || voters(&one) == [1, 2, 3]).await;
+
+    apply(&one.control, &containers("web", "1", 3, UNIFORM)).await;
+    let placed = |node: &Node, name: &str| assignments(&node.control, name).len();
+    until(&one.control, "the leader places", || placed(&one, "web") == 3).await;
+
+    one.control.store().transfer(2).await.unwrap();
+    apply(&two.control, &containers("api", "1", 2, UNIFORM)).await;
+    until(&two.control, "the next leader places", || placed(&two, "api") == 2).await;
+
+    // Without the one that leads nobody places: the others do not write.
+    two.leader.shutdown().await;
+    assert!(two.control.store().is_leader());
+    apply(&two.control, &containers("db", "1", 1, UNIFORM)).await;
+    apply(&two.control, &containers("end", "1", 1, UNIFORM)).await;
+    let last = keyspace::object(&crate::support::key("end"));
+    for node in [&one, &three] {
+        let store = node.control.store();
+        until(&node.control, "all know it", || store.get(&last).unwrap().is_some()).await;
+    }
+    assert_eq!(placed(&two, "db"), 0);
+
+    // A removed member loses its vote, and the leader does not have to be asked twice.
+    two.control.store().transfer(3).await.unwrap();
+    until(&three.control, "the third one places", || placed(&three, "db") == 1).await;
+    three.control.store().put(keyspace::removed(2), "{}").await.unwrap();
+    three.control.store().delete(&keyspace::member(2)).await.unwrap();
+    until(&three.control, "it has no vote", || !voters(&three).contains(&2)).await;
+    for node in [one, two, three] {
+        node.leader.shutdown().await;
+        node.control.store().shutdown().await;
+    }
+}
