@@ -215,6 +215,11 @@ impl Planner<'_> {
                 || wanted.restart_token != self.replica.status.restart_token
                 || wanted.target.as_ref().is_ok_and(|t| t.main_hash != *hash);
             self.plan.cancel = stale && kind.is_cancellable();
+            if *kind == ActionKind::Retire
+                && let Ok(target) = &wanted.target
+            {
+                self.expect_replacement(target);
+            }
             return;
         }
         if self.engine_is_down() {
@@ -345,6 +350,7 @@ impl Planner<'_> {
     /// The main container runs: is it ready, and is it alive?
     fn runs(&mut self, target: &Arc<Target>, main: &Seen) {
         self.replica.status.image_state = smr_model::ImageState::Pulled;
+        self.replica.memory.replacing.clear();
         if let Some((state, reason)) = self.replica.memory.kill.clone() {
             // The engine may have refused to stop it.
             if self.waits_for_retry() {

@@ -5,8 +5,14 @@ use std::collections::BTreeMap;
 use smr_control::{Control, keyspace};
 use smr_model::{Assignment, ReplicaKey, Spec};
 
-/// Writes the assignments that follow from the stored objects; `node` chooses. Tells the revision.
+/// Writes the assignments that follow from the stored objects at their present generation; `node`
+/// chooses. Tells the revision.
 pub(crate) async fn assign(control: &Control, node: impl Fn(&ReplicaKey) -> u64) -> u64 {
+    assign_at(control, |key| (node(key), u64::MAX)).await
+}
+
+/// The same with a node and a generation for each; one that is not there yet is the present one.
+pub(crate) async fn assign_at(control: &Control, node: impl Fn(&ReplicaKey) -> (u64, u64)) -> u64 {
     let smr_control::Loaded { objects, unreadable, .. } = control.objects().await.unwrap();
     let mut wanted: BTreeMap<String, Assignment> = BTreeMap::new();
     for object in objects {
@@ -14,10 +20,11 @@ pub(crate) async fn assign(control: &Control, node: impl Fn(&ReplicaKey) -> u64)
         let key = object.key();
         for index in 1..=spec.replica_count() {
             let replica = ReplicaKey::new(&key.group, &key.name, index);
+            let (node, generation) = node(&replica);
             let assignment = Assignment {
-                node: Some(node(&replica)),
+                node: Some(node),
                 uid: object.uid.clone(),
-                generation: object.generation,
+                generation: generation.min(object.generation),
                 reason: None,
                 since: object.updated,
             };

@@ -10,6 +10,8 @@ mod engine;
 mod failures;
 mod infrastructure;
 mod lifecycle;
+mod moves;
 mod random;
+mod replace;
 mod reports;
 mod support;

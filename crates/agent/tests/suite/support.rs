@@ -23,7 +23,8 @@ pub(crate) struct Node {
     pub(crate) control: Control,
     pub(crate) engine: MemoryEngine,
     agent: Option<(Agent, Runtime)>,
-    _dir: TempDir,
+    /// Of a store of its own.
+    dir: Option<TempDir>,
 }
 
 impl Node {
@@ -39,13 +40,20 @@ impl Node {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = TempDir::new().unwrap();
         let store = Store::open(smr_store::Options::new(dir.path())).await.unwrap();
-        let options = smr_control::Options { node_id: 1, node_name: "node-1".to_owned() };
+        let mut node = Self::member(store, 1);
+        node.dir = Some(dir);
+        node
+    }
+
+    /// A node of a cluster, which is one store here; its agent does not run yet.
+    pub(crate) fn member(store: Store, id: u64) -> Self {
+        let name = format!("node-{id}");
+        let options = smr_control::Options { node_id: id, node_name: name.clone() };
         let control = Control::new(store, DataKey::from_bytes(&[7; 32]), options);
-        let engine =
-            MemoryEngine::new(Owner { cluster: "test".to_owned(), node: "node-1".to_owned() });
+        let engine = MemoryEngine::new(Owner { cluster: "test".to_owned(), node: name });
         engine.add_image("web:1");
         engine.add_image("web:2");
-        Self { control, engine, agent: None, _dir: dir }
+        Self { control, engine, agent: None, dir: None }
     }
 
     /// The agent runs on a runtime of its own, so that it can be killed.
@@ -223,6 +231,7 @@ impl Drop for Node {
         if let Some((_, runtime)) = self.agent.take() {
             runtime.shutdown_background();
         }
+        drop(self.dir.take());
     }
 }
 

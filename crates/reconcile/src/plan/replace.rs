@@ -61,12 +61,20 @@ impl Planner<'_> {
 
     /// Brings up the next container while the running one keeps its place.
     pub(super) fn replace_later(&mut self, wanted: &Wanted, target: &Arc<Target>) {
-        if self.replica.memory.replacing != target.main_hash {
+        self.expect_replacement(target);
+        self.create(wanted, target);
+    }
+
+    /// The running container is no longer the one that is wanted, and nobody is to take it for that.
+    pub(super) fn expect_replacement(&mut self, target: &Arc<Target>) {
+        let is_former = |main: &Seen| main.spec_hash != target.main_hash;
+        if self.replica.memory.replacing != target.main_hash
+            && self.replica.main.as_ref().is_some_and(is_former)
+        {
             self.replica.memory.replacing.clone_from(&target.main_hash);
             self.replica.status.quick_deaths = 0;
             self.enter(ReplicaState::Created, None);
         }
-        self.create(wanted, target);
     }
 
     /// Whether the container from before stays when the others are removed.

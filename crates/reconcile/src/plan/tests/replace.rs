@@ -245,6 +245,23 @@ fn one_that_cannot_be_removed_does_not_disturb_the_next() {
     story.check_replaced("hash of b");
 }
 
+/// The removal of the one from before takes its time; another change in it is told at once.
+#[test]
+fn what_runs_is_not_taken_for_what_is_wanted_while_the_one_from_before_is_removed() {
+    let mut story = Story::changed();
+    assert!(story.step() && story.step() && story.step());
+    let retire = story.plan().action.unwrap();
+    story.check(ReplicaState::Running);
+    story.replica.wanted = Some(start_first("c"));
+    assert!(story.plan().action.is_none());
+    story.check(ReplicaState::Created);
+    assert!(story.plan().passed.is_empty());
+    let outcome = story.good_outcome(&retire);
+    story.settle(&retire, outcome);
+    story.run();
+    story.check_replaced("hash of c");
+}
+
 #[test]
 fn an_unwanted_replica_leaves_nothing_from_before() {
     let mut story = Story::changed();
