@@ -41,11 +41,10 @@ fn collisions(settings: &Settings, problems: &mut Vec<Problem>) {
                     Origin::Default => (origin(settings, other_key), other_key.to_owned()),
                     written => (written, name.clone()),
                 };
-                let message = match named == name {
-                    true => message,
-                    false => format!(
-                        "\"{other}\" collides with {name} \"{address}\"{why}; use another port"
-                    ),
+                let message = if named == name {
+                    message
+                } else {
+                    format!("\"{other}\" collides with {name} \"{address}\"{why}; use another port")
                 };
                 problems.push(at.problem(named, message));
             }

@@ -242,7 +242,7 @@ pub(crate) const FIELDS: &[Field] = &[
         key: "cluster.token_file",
         kind: Kind::Path,
         default: Default::Unset,
-        doc: "File that holds a join token (`smrctl node token create`). A token names the \
+        doc: "File that holds a join token (`smrctl token create`). A token names the \
               members' addresses, so that `join` may stay empty. Not needed once the node is a \
               member.",
         example: "\"/etc/smr/join-token\"",

@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use smr_model::Member;
-use smr_pki::{Credentials, Identity, Role, Subject};
+use smr_pki::{Credentials, ExposeSecret as _, Identity, Role, Subject};
 use smr_state::{Op, RangeQuery, Txn};
 use smr_wire::{
     CertificateAnswer, CertificateInfo, CertificateList, CertificateRequest, JoinRequest,
-    RevokeRequest, RevokeResponse,
+    RevokeRequest, RevokeResponse, Secret, UserCreate, UserCreated,
 };
 
 use crate::{
@@ -150,6 +150,35 @@ impl Control {
             }
         }
         Err(Error::Contended { key: "the authorities".to_owned() })
+    }
+
+    /// Like [`Control::issue_user`], as the control API answers it; `lifetime` counts unless the
+    /// request has one.
+    ///
+    /// # Errors
+    /// Those of [`Control::issue_user`]; [`Error::Parameter`] for a lifetime below a minute.
+    pub async fn create_user(
+        &self,
+        request: &UserCreate,
+        lifetime: Duration,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<UserCreated, Error> {
+        const LEAST: u64 = 60;
+        if let Some(seconds) = request.ttl_seconds.filter(|seconds| *seconds < LEAST) {
+            let allowed = format!("{LEAST} seconds or more");
+            return Err(Error::Parameter {
+                name: "ttlSeconds",
+                value: seconds.to_string(),
+                allowed,
+            });
+        }
+        let lifetime = request.ttl_seconds.map_or(lifetime, Duration::from_secs);
+        let role = request.role.parse()?;
+        let made = self.issue_user(&request.name, role, lifetime, actor, now).await?;
+        let record = CertificateRecord::of(made.identity(), String::new(), now);
+        let bundle = Secret::new(made.bundle().expose_secret());
+        Ok(UserCreated { certificate: record.info(None, now), bundle })
     }
 
     /// Signs the key of a member anew. `caller` is that member, by the certificate it has, expired

@@ -130,9 +130,7 @@ impl Control {
 
 /// What events about parts of the cluster are about. It is no object that can be applied.
 pub(crate) fn cluster_object(what: &str, name: &str) -> ObjectKey {
-    let mut key = ObjectKey::new(Kind::Custom, what, name);
-    "cluster/v1".clone_into(&mut key.prefix);
-    key
+    ObjectKey::new(Kind::Custom, what, name)
 }
 
 /// Holds as long as no key under the prefix was written after `seen`. Deletes go unnoticed.

@@ -267,6 +267,8 @@ mod tests {
         assert_eq!(parse_history(&history(&key, 7)).unwrap(), (key.clone(), 7));
         assert_eq!(parse_rollout(&rollout("g", "n")).unwrap(), ("g".to_owned(), "n".to_owned()));
         assert_eq!(parse_id(MEMBERS, &member(3)), Some(3));
+        assert_eq!(parse_id(TRUST, &trust(3)), Some(3));
+        assert_eq!(parse_id(INSTANCES, &instance(3)), Some(3));
         assert_eq!(parse_restart(&restart(&replica)).unwrap(), replica);
         assert!(restart(&replica).starts_with(&restarts_of("a-b", "c")));
 

@@ -32,6 +32,7 @@ mod objects;
 mod placement;
 mod propose;
 mod record;
+mod refound;
 mod replicas;
 mod report;
 mod rollouts;

@@ -144,7 +144,7 @@ impl Control {
     }
 
     /// The writes that remove a member.
-    fn removal(
+    pub(crate) fn removal(
         &self,
         member: &Member,
         actor: &Actor,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use smr_model::{Health, NodeRole};
-use smr_pki::{ExposeSecret as _, Identity, JoinToken};
+use smr_pki::{ExposeSecret as _, Identity};
 use smr_state::{Compare, Op, RangeQuery, Revision, Txn};
 use smr_wire::{Secret, TokenCreate, TokenCreated, TokenInfo, TokenList, TokenState};
 
@@ -96,7 +96,7 @@ impl Control {
         };
         let (set, _) = self.authority_set()?;
         let lifetime = Duration::from_secs(wanted.ttl_seconds);
-        let token = JoinToken::issue(set.active(), &apis, lifetime, now)?;
+        let token = set.join_token(&apis, lifetime, now)?;
         let identity = token.credentials().identity();
         let record = TokenRecord {
             id: token.id().to_owned(),

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Secret;
+
 /// An issued certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -80,6 +82,30 @@ pub struct CertificateAnswer {
     pub certificate: String,
     /// The authorities to trust, PEM, the one that signed first.
     pub authorities: String,
+}
+
+/// A user to be given a key and a certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UserCreate {
+    /// Name: letters, digits, `.`, `_` and `-`.
+    pub name: String,
+    /// Role: `admin`, `operator` or `viewer`.
+    pub role: String,
+    /// How long the certificate is valid, seconds; `certificates.user` of the configuration unless
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
+}
+
+/// A user's new key and certificate, the only time the key is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UserCreated {
+    /// What is kept of the certificate.
+    #[serde(flatten)]
+    pub certificate: CertificateInfo,
+    /// Key, certificate and trusted authorities, PEM: what a context is made of.
+    pub bundle: Secret,
 }
 
 /// A step in the replacement of the authority.

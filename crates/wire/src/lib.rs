@@ -19,7 +19,7 @@ mod stream;
 pub use certificates::{
     AuthoritiesInfo, AuthorityInfo, CertificateAnswer, CertificateInfo, CertificateList,
     CertificateRequest, RevokeRequest, RevokeResponse, RotateAction, RotateRequest, RotationState,
-    TrustInfo,
+    TrustInfo, UserCreate, UserCreated,
 };
 pub use cluster::{
     ClusterSettings, ClusterSettingsPatch, ClusterStatus, JoinRequest, JoinResponse, MemberInfo,

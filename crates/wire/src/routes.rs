@@ -55,6 +55,8 @@ pub const TOKEN: &str = "/api/v1/tokens/{id}";
 /// `GET`: issued certificates ([`crate::CertificateList`]). `POST` by a node: sign its key anew
 /// ([`crate::CertificateRequest`] → [`crate::CertificateAnswer`]).
 pub const CERTIFICATES: &str = "/api/v1/certificates";
+/// `POST`: a key and a certificate for a user ([`crate::UserCreate`] → [`crate::UserCreated`]).
+pub const USERS: &str = "/api/v1/users";
 /// `POST`: refuse a certificate, by serial, or all of a node or user, by name
 /// ([`crate::RevokeRequest`] → [`crate::RevokeResponse`]).
 pub const CERTIFICATE_REVOKE: &str = "/api/v1/certificates/{serial}/revoke";

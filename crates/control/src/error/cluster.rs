@@ -190,16 +190,16 @@ impl ClusterError {
                  empty the directory and join as a new node"
             ),
             Self::MayNotJoin { .. } => {
-                "join with a join token (`smrctl node token create`) or an administrator's context"
+                "join with a join token (`smrctl token create`) or an administrator's context"
                     .into()
             }
             Self::TokenRefused { problem: TokenProblem::Unknown, .. } => {
-                "check that the address is that of the cluster the token is of; `smrctl node token \
+                "check that the address is that of the cluster the token is of; `smrctl token \
                  create` makes a new one there"
                     .into()
             }
-            Self::TokenRefused { .. } => "`smrctl node token create` makes a new one".into(),
-            Self::NoToken { .. } => "`smrctl node token ls` shows the tokens there are".into(),
+            Self::TokenRefused { .. } => "`smrctl token create` makes a new one".into(),
+            Self::NoToken { .. } => "`smrctl token ls` shows the tokens there are".into(),
             Self::NoEndpoints => {
                 "give the address with the token (`--endpoint https://HOST:1443`), or let \
                  `api.listen` and `node.domains` of the members be reachable from other machines"
