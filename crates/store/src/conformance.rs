@@ -25,6 +25,7 @@ impl StoreBuilder<TypeConfig, LogStorage, StateMachine, tempfile::TempDir> for B
         let Disk { dir, wal, snapshots, applied } = open_disk(&options).unwrap();
         let state_machine = StateMachine {
             house: Arc::new(Housekeeping::new(&options, &wal, &snapshots)),
+            wal: Arc::clone(&wal),
             applied,
             snapshots,
             hub: Arc::new(Hub::default()),
@@ -32,7 +33,7 @@ impl StoreBuilder<TypeConfig, LogStorage, StateMachine, tempfile::TempDir> for B
             dir: Arc::clone(&dir),
             progress: watch::Sender::new(0),
         };
-        Ok((temporary, LogStorage { wal, _dir: dir }, state_machine))
+        Ok((temporary, LogStorage { node_id: options.node_id, wal, _dir: dir }, state_machine))
     }
 }
 

@@ -25,6 +25,9 @@ impl Store {
                 let vote = request.vote;
                 self.heard(&vote);
                 let answer = raft.append_entries(request).await;
+                // A former leader may still be syncing entries of its own that count as received.
+                let last = inner.wal.ends().1.map_or(0, |id| id.index);
+                inner.wal.wait_durable(last).await.map_err(|_| Error::Stopped)?;
                 // Writing may have taken long, and the leader lived all the while.
                 self.heard(&vote);
                 Ok(encode(&answer))

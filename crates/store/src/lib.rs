@@ -1,12 +1,17 @@
 //! The replicated keyspace on disk: openraft and sled around `smr-state`.
 //!
-//! Start reading at [`Store`]. A write goes to the proposer, which gathers concurrent commands into one
-//! log entry; the entry is appended to the write-ahead log and synced by the log thread; once
-//! committed it is applied to sled and handed to the watches; then the writer gets its answer.
+//! Start reading at [`Store`]. A write goes to the proposer, which gathers concurrent commands; a
+//! follower sends them to the leader in one message (`forward`), the leader makes one log entry of them.
+//! The entry is appended to the write-ahead log and synced by the log thread while it is on its way to
+//! the other members; once committed it is applied to sled and handed to the watches; then the writer
+//! gets its answer. Reads that must see everything ask the leader how far to wait (`read_index`). Who
+//! leads is decided by openraft, but when somebody stands for election is our own business
+//! (`election`), and so is handing over (`transfer`).
 //!
 //! Not here: the meaning of commands (`smr-state`), the network ([`Transport`] is given by the caller).
 //!
-//! Invariants: nothing is acknowledged before `fdatasync` of the log returned; sled is never the only
+//! Invariants: nothing is acknowledged, applied or called committed before `fdatasync` of the log
+//! returned on a quorum and on the member that says so; sled is never the only
 //! copy of anything; damage and newer formats are reported with file and offset and change nothing.
 
 mod applied;

@@ -9,6 +9,7 @@ use openraft::{
 use tokio::sync::oneshot;
 
 use crate::{
+    NodeId,
     batch::{Entry, LogId, StorageError, TypeConfig, Vote},
     dir::DataDir,
     wal::Wal,
@@ -17,6 +18,7 @@ use crate::{
 /// Cheap handle; openraft holds one for writing and hands others to its readers.
 #[derive(Debug, Clone)]
 pub(crate) struct LogStorage {
+    pub(crate) node_id: NodeId,
     pub(crate) wal: Arc<Wal>,
     /// Keeps the directory locked for as long as anything may be written to it.
     pub(crate) _dir: Arc<DataDir>,
@@ -87,12 +89,31 @@ impl RaftLogStorage<TypeConfig> for LogStorage {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        // What this node proposes as the leader is synced while it is on its way to the others. Until
+        // it is durable here, nobody is told that it is committed and nothing is applied (`wal`,
+        // `transport`, `state_machine`), so that the early answer shows nowhere.
+        let leader = self.wal.vote().filter(Vote::is_committed).map(|vote| *vote.leader_id());
+        let mut proposed = leader.is_some();
         let entries = entries.into_iter().inspect(|entry| {
+            proposed &= leader == Some(entry.log_id.leader_id);
             if let EntryPayload::Normal(batch) = &entry.payload {
                 batch.appending();
             }
         });
-        self.wal.append(entries, Box::new(move |result| callback.log_io_completed(result)));
+        let (answer, durable) = oneshot::channel();
+        self.wal.append(
+            entries,
+            Box::new(move |result| {
+                let _ = answer.send(result);
+            }),
+        );
+        let proposed = proposed && leader.is_some_and(|leader| leader.node_id == self.node_id);
+        let result = match self.wal.failure() {
+            Some(failure) => Err(failure),
+            None if proposed => Ok(()),
+            None => durable.await.unwrap_or_else(|_| Err(io::Error::other("the log is closed"))),
+        };
+        callback.log_io_completed(result);
         Ok(())
     }
 

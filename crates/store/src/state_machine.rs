@@ -26,10 +26,12 @@ use crate::{
     housekeeping::Housekeeping,
     hub::Hub,
     snapshots::{SharedSnapshots, SnapshotFault, Snapshots, load, verify},
+    wal::Wal,
 };
 
 /// Applies committed entries: keyspace first, then watches.
 pub(crate) struct StateMachine {
+    pub(crate) wal: Arc<Wal>,
     pub(crate) applied: Arc<Applied>,
     pub(crate) snapshots: SharedSnapshots,
     pub(crate) hub: Arc<Hub>,
@@ -114,6 +116,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
+        if let Some(last) = entries.last() {
+            // A quorum has them, but this node may still be syncing them.
+            let durable = self.wal.wait_durable(last.log_id.index).await;
+            durable.map_err(|error| StorageIOError::write_logs(&error))?;
+        }
         // openraft would not notice the end of its task before the next write, and writers would hang.
         let applied = catch_unwind(AssertUnwindSafe(|| self.apply_entries(entries)));
         let applied = applied.unwrap_or_else(|_| {

@@ -324,6 +324,7 @@ impl Store {
         };
         let house = Arc::new(Housekeeping::new(options, &wal, &snapshots));
         let state_machine = StateMachine {
+            wal: Arc::clone(&wal),
             applied: Arc::clone(&applied),
             snapshots: Arc::clone(&snapshots),
             hub: Arc::clone(&hub),
@@ -332,11 +333,16 @@ impl Store {
             dir: Arc::clone(&dir),
             progress: cluster.applied.clone(),
         };
+        wal.resign(options.node_id);
         let raft = Raft::new(
             options.node_id,
             Arc::new(config.validate()?),
-            Network { cluster: Arc::clone(&cluster), snapshots: Arc::clone(&snapshots) },
-            LogStorage { wal: Arc::clone(&wal), _dir: Arc::clone(&dir) },
+            Network {
+                cluster: Arc::clone(&cluster),
+                snapshots: Arc::clone(&snapshots),
+                wal: Arc::clone(&wal),
+            },
+            LogStorage { node_id: options.node_id, wal: Arc::clone(&wal), _dir: Arc::clone(&dir) },
             state_machine,
         )
         .await?;

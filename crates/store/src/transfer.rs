@@ -88,6 +88,9 @@ impl Store {
         let followed = server.wait_for(|metrics| metrics.current_leader == Some(to));
         let followed = timeout_at(deadline, followed).await;
         drop(paused);
+        // Whoever asks who leads after this is told so.
+        let mut told = cluster.leadership.subscribe();
+        let _ = timeout_at(deadline, told.wait_for(|seen| !seen.is_me)).await;
         match followed {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(Error::Stopped),

@@ -16,7 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Error, NodeId, SnapshotProgress, batch::TypeConfig, cluster::Cluster,
-    snapshots::SharedSnapshots,
+    snapshots::SharedSnapshots, wal::Wal,
 };
 
 /// Version of the messages between members; the first byte of each.
@@ -134,12 +134,14 @@ impl Transport for NoPeers {
 pub(crate) struct Network {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) snapshots: SharedSnapshots,
+    pub(crate) wal: Arc<Wal>,
 }
 
 /// One connection of openraft's.
 pub(crate) struct Connection {
     cluster: Arc<Cluster>,
     snapshots: SharedSnapshots,
+    wal: Arc<Wal>,
     target: Member,
 }
 
@@ -149,7 +151,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     async fn new_client(&mut self, target: u64, node: &BasicNode) -> Connection {
         let target = Member { id: target, address: node.addr.clone() };
         let (cluster, snapshots) = (Arc::clone(&self.cluster), Arc::clone(&self.snapshots));
-        Connection { cluster, snapshots, target }
+        Connection { cluster, snapshots, wal: Arc::clone(&self.wal), target }
     }
 }
 
@@ -184,6 +186,12 @@ impl RaftNetwork<TypeConfig> for Connection {
     ) -> RpcResult<AppendEntriesResponse<u64>, RaftError<u64>> {
         if let Err(error) = self.cluster.may_lead(&self.target).await {
             return Err(RPCError::Unreachable(Unreachable::new(&error)));
+        }
+        if let Some(committed) = rpc.leader_commit {
+            // A quorum has it, but nobody may act on it before it is durable here too: it counts this
+            // node in, which writes its own entries while they are on their way.
+            let durable = self.wal.wait_durable(committed.index).await;
+            durable.map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
         }
         self.call(RpcKind::AppendEntries, &rpc).await
     }

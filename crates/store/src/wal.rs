@@ -21,7 +21,7 @@ use std::{
     ops::RangeBounds,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool, atomic::Ordering, mpsc},
     thread::JoinHandle,
 };
 
@@ -31,10 +31,11 @@ use frame::{
 use index::{Found, Index};
 use segment::segment_path;
 use spare::{Job, Spare};
+use tokio::sync::watch;
 use writer::{Counters, Done, Request, Writer, push_state, salt};
 
 use crate::{
-    OpenError,
+    NodeId, OpenError,
     batch::{Entry, LogId, Vote},
     dir::is_full,
 };
@@ -46,6 +47,9 @@ pub(crate) struct Shared {
     /// Why the log stopped.
     failure: Mutex<Option<(io::ErrorKind, String)>>,
     counters: Counters,
+    /// Told whenever entries became durable, and when none will any more.
+    synced: watch::Sender<()>,
+    closed: AtomicBool,
 }
 
 impl Shared {
@@ -147,6 +151,33 @@ impl Wal {
         self.send(Request { records, entries: places, purge: None, done });
     }
 
+    /// Waits until the entry `upto` and all before it are durable; entries that are not (any more) in
+    /// the log count as such.
+    pub(crate) async fn wait_durable(&self, upto: u64) -> io::Result<()> {
+        let mut synced = self.shared.synced.subscribe();
+        loop {
+            if self.shared.index().is_durable(upto) {
+                return Ok(());
+            }
+            if let Some(failure) = self.failure() {
+                return Err(failure);
+            }
+            if self.shared.closed.load(Ordering::Acquire) || synced.changed().await.is_err() {
+                return Err(io::Error::other("the log is closed"));
+            }
+        }
+    }
+
+    /// Forgets that this node was confirmed as the leader of its term. What it proposed as such may
+    /// have reached others without having become durable here, so after a start it needs a new term.
+    pub(crate) fn resign(&self, node_id: NodeId) {
+        if let Some(vote) = &mut self.shared.index().vote
+            && vote.leader_id().node_id == node_id
+        {
+            vote.committed = false;
+        }
+    }
+
     /// Makes the vote durable.
     pub(crate) fn save_vote(&self, vote: Vote, done: Done) {
         self.shared.index().vote = Some(vote);
@@ -235,6 +266,8 @@ impl Wal {
         for thread in threads.drain(..) {
             let _ = thread.join();
         }
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.synced.send_replace(());
     }
 
     fn send_record(&self, record: &Record<'_>, purge: Option<u64>, done: Done) {

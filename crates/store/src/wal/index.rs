@@ -96,6 +96,11 @@ impl Index {
         }
     }
 
+    /// Whether everything up to and including `upto` is in the files.
+    pub(crate) fn is_durable(&self, upto: u64) -> bool {
+        self.slots.get(&upto).is_none_or(|slot| slot.place.is_some())
+    }
+
     pub(crate) fn truncate(&mut self, from: u64) {
         for slot in self.slots.split_off(&from).values() {
             self.uncache(slot.entry.is_some(), slot.bytes);

@@ -130,6 +130,7 @@ impl Writer {
             }
             self.broken = true;
         }
+        self.shared.synced.send_replace(());
         let purge = group.iter().filter_map(|request| request.purge).max();
         for request in group {
             // `io::Error` is not `Clone`; kind and text are all that the callers use.
