@@ -164,8 +164,12 @@ impl Control {
     /// Before a decision: waits until the local copy has everything that was committed before the
     /// call.
     pub(crate) async fn settled(&self) -> Result<(), Error> {
-        self.inner.store.barrier().await?;
-        Ok(())
+        match self.inner.store.barrier().await {
+            Ok(_) => Ok(()),
+            // Nothing was handed over yet.
+            Err(source @ smr_store::Error::Unknown { .. }) => Err(Error::NoQuorum { source }),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
