@@ -1,4 +1,5 @@
 //! `cargo xtask bench schedule`: 100,000 replicas on 1,000 nodes, from nothing and after one loss.
+//! Times are those of the processor, so that a busy machine does not matter; elapsed ones are beside.
 #![allow(clippy::print_stdout, reason = "a bench prints")]
 
 use std::{collections::BTreeMap, fs, time::Instant};
@@ -26,7 +27,7 @@ fn main() {
 fn measure(objects: u32, replicas: u32) {
     let now = Timestamp::UNIX_EPOCH;
     let mut scheduler = Scheduler::new();
-    let started = Instant::now();
+    let started = Stopwatch::start();
     for id in 1..=NODES {
         scheduler.set_node(node(id));
     }
@@ -34,33 +35,61 @@ fn measure(objects: u32, replicas: u32) {
         scheduler.set_workload(workload(object, replicas));
     }
     let changes = scheduler.settle(now);
-    let from_nothing = started.elapsed();
+    let from_nothing = started.stop();
     let pending =
         changes.iter().filter(|it| matches!(it.decision, Some(Decision::Pending(_)))).count();
     let total = changes.len();
     drop(changes);
 
-    let mut worst = 0.0_f64;
+    let mut worst = (0.0_f64, 0.0_f64);
     let mut moved = 0;
     for round in 0..ROUNDS {
         let lost = 1 + round * (NODES / ROUNDS);
-        let started = Instant::now();
+        let started = Stopwatch::start();
         scheduler.set_node(Node { health: Health::Down, down_since: Some(now), ..node(lost) });
         moved += scheduler.settle(now).len();
-        worst = worst.max(started.elapsed().as_secs_f64() * 1e3);
+        let (cpu, elapsed) = started.stop();
+        worst = (worst.0.max(cpu), worst.1.max(elapsed));
     }
     println!(
-        "{objects} objects x {replicas} on {NODES} nodes: {total} placed in {:.0} ms (bound 1000), \
-         {pending} pending; one node lost: at worst {worst:.2} ms (bound 20), {} moved on average",
-        from_nothing.as_secs_f64() * 1e3,
+        "{objects} objects x {replicas} on {NODES} nodes: {total} decisions in {:.0} ms (elapsed \
+         {:.0}, bound 1000), {pending} pending; one node lost: at worst {:.2} ms (elapsed {:.2}, \
+         bound 20), {} moved on average",
+        from_nothing.0,
+        from_nothing.1,
+        worst.0,
+        worst.1,
         moved as u64 / ROUNDS,
     );
+}
+
+/// Milliseconds of the processor and elapsed.
+struct Stopwatch {
+    cpu: f64,
+    started: Instant,
+}
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self { cpu: cpu_millis(), started: Instant::now() }
+    }
+
+    fn stop(self) -> (f64, f64) {
+        (cpu_millis() - self.cpu, self.started.elapsed().as_secs_f64() * 1e3)
+    }
+}
+
+/// Time this thread ran.
+fn cpu_millis() -> f64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split(' ').next().and_then(|it| it.parse::<f64>().ok());
+    nanos.unwrap_or_default() / 1e6
 }
 
 fn node(id: u64) -> Node {
     let labels = [
         ("zone".to_owned(), format!("zone-{}", id % 5)),
-        ("disk".to_owned(), if id % 3 == 0 { "ssd" } else { "hdd" }.to_owned()),
+        ("disk".to_owned(), if id.is_multiple_of(3) { "ssd" } else { "hdd" }.to_owned()),
     ];
     Node {
         id,

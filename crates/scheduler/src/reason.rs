@@ -154,9 +154,10 @@ impl Words<'_> {
             Refusal::Affinity(position) => {
                 let target = self.rules.affinity.get(usize::from(position));
                 let text = target.map_or("", |it| it.text.as_str());
-                match target.is_some_and(|it| it.anti) {
-                    true => format!("{} `{}`", does("run"), short(text)),
-                    false => format!("{} not run `{}`", does_not(one), short(text)),
+                if target.is_some_and(|it| it.anti) {
+                    format!("{} `{}`", does("run"), short(text))
+                } else {
+                    format!("{} not run `{}`", does_not(one), short(text))
                 }
             }
             Refusal::Guarded => format!("{} what must be apart from it", does("run")),

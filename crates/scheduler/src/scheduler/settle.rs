@@ -384,9 +384,10 @@ fn verdict(nodes: &Nodes, job: &Job, item: &Item, now: Timestamp) -> (Verdict, O
         return (Verdict::Place, None);
     }
     if info.availability == Availability::Drain {
-        let verdict = match never {
-            true => waits("is drained, and `reschedule` is `never`".to_owned()),
-            false => Verdict::Place,
+        let verdict = if never {
+            waits("is drained, and `reschedule` is `never`".to_owned())
+        } else {
+            Verdict::Place
         };
         return (verdict, None);
     }

@@ -105,13 +105,9 @@ fn nodes() -> impl Strategy<Value = Vec<Node>> {
 }
 
 fn objects() -> impl Strategy<Value = Vec<Object>> {
-    let [a, b, c, d, e, f] = NAMES.map(an_object);
-    (a, b, c, d, e, f, prop::sample::subsequence(vec![0, 1, 2, 3, 4, 5], 1..=6)).prop_map(
-        |(a, b, c, d, e, f, some)| {
-            let all = [a, b, c, d, e, f];
-            some.into_iter().map(|i| all[i].clone()).collect()
-        },
-    )
+    let some = prop::sample::subsequence(vec![0, 1, 2, 3, 4, 5], 1..=6);
+    (NAMES.map(an_object), some)
+        .prop_map(|(all, some)| some.into_iter().map(|i| all[i].clone()).collect())
 }
 
 fn new_cluster(nodes: &[Node], objects: &[Object], keep: bool) -> Cluster {

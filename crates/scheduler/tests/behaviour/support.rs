@@ -79,7 +79,7 @@ pub(crate) fn cluster(nodes: Vec<Node>, workloads: Vec<Workload>) -> Cluster {
 }
 
 pub(crate) fn now() -> Timestamp {
-    Timestamp::from_second(1_000_000).unwrap()
+    Timestamp::from_second(1_000_000).expect("a time")
 }
 
 /// `web-1 2, web-2 (why)`: where every replica goes.
