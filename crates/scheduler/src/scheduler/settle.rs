@@ -9,7 +9,7 @@ use super::{
     Scheduler,
     jobs::{Item, Job},
     nodes::{Nodes, Seat},
-    view::View,
+    view::{Ranking, View},
 };
 use crate::{
     NODE_UNAVAILABLE, UNSCHEDULABLE,
@@ -236,6 +236,12 @@ impl Scheduler {
             pass.queue.range((at, 0)..=(at, u32::MAX)).map(|(_, position)| *position).collect();
         let Some(job) = self.jobs.get(at).filter(|_| !positions.is_empty()) else { return false };
         let mut view = View::new(&self.nodes, &self.jobs, at, job, &mut self.cache);
+        let items = positions.iter().map(|position| &job.items[*position as usize]);
+        let equal = items.clone().all(|item| item.held.is_none() && job.data_on(item).is_none());
+        let mut ranking = items
+            .last()
+            .filter(|_| equal && positions.len() > 2)
+            .and_then(|item| Ranking::new(&view, &self.nodes, job, item));
         // Replicas of one object are refused for the same reasons until one of them is placed.
         let mut refused: Option<(Option<u64>, String)> = None;
         let mut placed = false;
@@ -255,11 +261,19 @@ impl Scheduler {
             let desired = view
                 .desired(&self.nodes, rules, item.index)
                 .filter(|it| view.refusal(&self.nodes, job, item, *it, false).is_none());
-            match desired.or_else(|| view.best(&self.nodes, job, item)) {
+            let found = desired.or_else(|| match &mut ranking {
+                Some(ranking) => ranking.take(&view, &self.nodes, job, item),
+                None => view.best(&self.nodes, job, item),
+            });
+            match found {
                 Some(node) => {
                     let id = self.nodes.id(node);
                     self.count(seat, node);
                     view.add(node);
+                    if let (Some(ranking), Some(job)) = (&mut ranking, self.jobs.get(at)) {
+                        let item = &job.items[position as usize];
+                        ranking.update(&view, &self.nodes, job, item, node);
+                    }
                     self.say(seat, Decision::Node(id), pass);
                     pass.queue.remove(&seat);
                     refused = None;

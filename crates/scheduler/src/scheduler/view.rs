@@ -1,6 +1,11 @@
 //! One object against all nodes: filters and ranks.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    ops::ControlFlow,
+    sync::Arc,
+};
 
 use smr_model::{Availability, Health, constraint::Attribute, spec::Strategy};
 
@@ -375,6 +380,55 @@ impl View {
             }
         }
         best.map(|(_, node)| node)
+    }
+}
+
+/// Nodes by score, for many equal replicas of one object: the nodes are looked at once, not once for
+/// each replica.
+pub(super) struct Ranking(BinaryHeap<Reverse<(Score, u32)>>);
+
+impl Ranking {
+    /// For replicas like `item`. `None` where placing one changes the ranks of other nodes, or
+    /// where there is nothing to rank.
+    pub(super) fn new(view: &View, nodes: &Nodes, job: &Job, item: &Item) -> Option<Self> {
+        let mode = &job.workload.rules.mode;
+        let local = view.branches.is_empty()
+            && view.home.is_none()
+            && view.terms.iter().all(|term| !term.own)
+            && !matches!(mode, Mode::Ranked(Strategy::Random | Strategy::Global));
+        let open = |node: &u32| {
+            let load = &nodes.loads[*node as usize];
+            load.accepts && view.suits(*node)
+        };
+        local.then(|| {
+            let all = (0..nodes.loads.len() as u32).filter(open);
+            Self(all.map(|node| Reverse((view.score(nodes, job, item, node), node))).collect())
+        })
+    }
+
+    /// The fittest node. Once a replica is counted there, call [`update`](Self::update).
+    pub(super) fn take(
+        &mut self,
+        view: &View,
+        nodes: &Nodes,
+        job: &Job,
+        item: &Item,
+    ) -> Option<u32> {
+        while let Some(Reverse((score, node))) = self.0.pop() {
+            // A node that refuses does so for good: it only gets fuller. An old score has a new one
+            // beside it.
+            if view.score(nodes, job, item, node) == score
+                && view.refusal(nodes, job, item, node, false).is_none()
+            {
+                return Some(node);
+            }
+        }
+        None
+    }
+
+    /// Ranks a node anew.
+    pub(super) fn update(&mut self, view: &View, nodes: &Nodes, job: &Job, item: &Item, node: u32) {
+        self.0.push(Reverse((view.score(nodes, job, item, node), node)));
     }
 }
 

@@ -316,6 +316,28 @@ proptest! {
         }
     }
 
+    /// Many equal replicas at once go where they would go one after the other.
+    #[test]
+    fn many_at_once_are_many_in_a_row(nodes in nodes(), object in an_object("a"), count in 3..12_u32) {
+        prop_assume!(object.spec.placement.is_some());
+        let spec = ContainersSpec { replicas: Some(count), ..object.spec.clone() };
+        let object = Object { spec, ..object };
+        let at_once = placed(&new_cluster(&nodes, std::slice::from_ref(&object), false));
+        let mut scheduler = Scheduler::from_cluster(&cluster(nodes.clone(), Vec::new()));
+        for count in 1..=count {
+            let spec = ContainersSpec { replicas: Some(count), ..object.spec.clone() };
+            let there = scheduler.placement().decisions.into_iter().map(|(key, it)| {
+                Replica { index: key.index, node: it.node(), ..Replica::default() }
+            });
+            let there = there.collect();
+            scheduler.set_workload(workload(&Object { spec, ..object.clone() }, false).with_replicas(there));
+            scheduler.settle(now());
+        }
+        let in_a_row = scheduler.placement().decisions.into_iter();
+        let in_a_row: Where = in_a_row.map(|(key, it)| ((key.name, key.index), it.node())).collect();
+        prop_assert_eq!(at_once, in_a_row);
+    }
+
     /// Told bit by bit, the scheduler ends with the same counts as told at once.
     #[test]
     fn counting_survives_changes(
