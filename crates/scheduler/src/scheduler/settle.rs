@@ -236,10 +236,13 @@ impl Scheduler {
             pass.queue.range((at, 0)..=(at, u32::MAX)).map(|(_, position)| *position).collect();
         let Some(job) = self.jobs.get(at).filter(|_| !positions.is_empty()) else { return false };
         let mut view = View::new(&self.nodes, &self.jobs, at, job, &mut self.cache);
-        let items = positions.iter().map(|position| &job.items[*position as usize]);
-        let equal = items.clone().all(|item| item.held.is_none() && job.data_on(item).is_none());
-        let mut ranking = items
-            .last()
+        let mut items = positions.iter().map(|position| &job.items[*position as usize]);
+        let first = items.next();
+        let equal = first
+            .into_iter()
+            .chain(items)
+            .all(|item| item.held.is_none() && job.data_on(item).is_none());
+        let mut ranking = first
             .filter(|_| equal && positions.len() > 2)
             .and_then(|item| Ranking::new(&view, &self.nodes, job, item));
         // Replicas of one object are refused for the same reasons until one of them is placed.
