@@ -49,6 +49,12 @@ struct Term {
 impl Election {
     /// Runs until consensus stops.
     pub(crate) async fn run(self) {
+        self.watch().await;
+        let term = self.cluster.leadership.borrow().term;
+        self.cluster.leadership.send_replace(Leadership { term, ..Leadership::default() });
+    }
+
+    async fn watch(&self) {
         let mut server = self.raft.server_metrics();
         let mut applied = self.cluster.applied.subscribe();
         let mut leading: Option<Term> = None;

@@ -17,6 +17,7 @@ impl Store {
     ///
     /// [`Error::BadMessage`] and [`Error::Stopped`]; everything else travels inside the answer.
     pub async fn handle(&self, rpc: Rpc) -> Result<Vec<u8>, Error> {
+        self.running()?;
         let inner = self.inner();
         let raft = &inner.raft;
         match rpc.kind {

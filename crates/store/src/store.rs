@@ -167,6 +167,7 @@ impl Store {
     /// [`Error::NoLeader`], [`Error::NoQuorum`], or [`Error::Unknown`] when this node does not catch
     /// up in time.
     pub async fn barrier(&self) -> Result<Revision, Error> {
+        self.running()?;
         let (asked, answer) = oneshot::channel();
         self.0.questions.send(asked).await.map_err(|_| Error::Stopped)?;
         let index = answer.await.unwrap_or(Err(Error::Stopped))?;
@@ -430,6 +431,12 @@ impl Store {
         &self.0
     }
 
+    /// Whether consensus goes on here: it ends with a shutdown or a fault of the disk.
+    pub(crate) fn running(&self) -> Result<(), Error> {
+        let stopped = self.0.raft.server_metrics().has_changed().is_err();
+        if stopped || self.0.wal.failure().is_some() { Err(Error::Stopped) } else { Ok(()) }
+    }
+
     async fn scoped_txn(&self, txn: Txn, scope: Scope) -> Result<TxnOutcome, Error> {
         txn.validate()?;
         match self.propose(Command::Txn(txn), scope).await? {
@@ -439,6 +446,7 @@ impl Store {
     }
 
     async fn propose(&self, command: Command, scope: Scope) -> Result<Response, Error> {
+        self.running()?;
         let (proposal, answered) = Proposal::new(vec![command], scope);
         let after = self.0.cluster.propose_timeout;
         let proposed = async {

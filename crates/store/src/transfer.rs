@@ -80,9 +80,9 @@ impl Store {
         }
         let order = cluster.call(&target, RpcKind::TimeoutNow, encode(&term));
         match timeout_at(deadline, order).await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(answer)) if decode::<bool>(&answer)? => {}
             Ok(Err(_)) => return Err(Error::Unreachable { id: to }),
-            Err(_) => return Err(Error::NotTransferred),
+            Ok(Ok(_)) | Err(_) => return Err(Error::NotTransferred),
         }
         let mut server = raft.server_metrics();
         let followed = server.wait_for(|metrics| metrics.current_leader == Some(to));
@@ -123,6 +123,7 @@ impl Store {
 
     /// The term this node leads in.
     pub(crate) fn leads(&self) -> Result<u64, Error> {
+        self.running()?;
         match self.inner().cluster.route(&self.inner().raft) {
             Route::Here { term } => Ok(term),
             Route::NoQuorum => Err(Error::NoQuorum),

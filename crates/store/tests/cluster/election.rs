@@ -75,6 +75,27 @@ async fn a_leader_that_dies_is_replaced_in_time() {
     cluster.stop().await;
 }
 
+/// What it proposed last may have reached others and not its own disk: the same place of the log must
+/// not be filled twice in one term.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_starts_again_needs_a_new_term() {
+    let mut cluster = Cluster::start(1).await;
+    for _ in 0..3 {
+        let before = *cluster.store(1).leadership().borrow();
+        assert!(before.ready);
+        let old = cluster.store(1).clone();
+        cluster.kill(1).await;
+        assert!(matches!(old.put("/k", "v").await, Err(smr_store::Error::Stopped)));
+        assert!(!old.is_leader());
+        eventually("nobody to be seen", || old.leadership().borrow().leader.is_none()).await;
+        drop(old);
+        cluster.open(1).await;
+        cluster.agreed().await;
+        assert!(cluster.store(1).status().term > before.term);
+    }
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn members_that_all_stopped_elect_a_leader_again() {
     let mut cluster = Cluster::start(3).await;
