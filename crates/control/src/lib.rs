@@ -6,6 +6,16 @@
 //! and their events in one transaction guarded by the revisions it looked at. Agents read
 //! [`StoredObject`]s and hand in [`Report`]s.
 //!
+//! What several nodes share is in here too: every generation of a `containers` object
+//! (`history.rs`), the leader's decisions ([`AssignmentBatch`], written under its term only), rollouts
+//! as people steer them, placement explained and planned ([`ClusterView`]). Whoever shows replicas uses
+//! [`ReplicaView`], one per replica, whatever nodes it is on its way between.
+//! [`Control::reading`] makes a handle whose reads are answered from the local copy at once.
+//!
+//! The cluster is described here too: members, join tokens, certificates, authorities, settings. Each
+//! change to it is one transaction that compares what was decided on and writes an event; whoever
+//! passes the time in decides what has expired.
+//!
 //! Not here: HTTP and roles (`smr-server`), what containers become (`smr-agent`), storage
 //! (`smr-store`).
 //!

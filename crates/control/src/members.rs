@@ -5,7 +5,7 @@
 //! an old copy, brings a count that the cluster has seen already, and its node is told so instead
 //! of answering in the name of the other one.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -266,8 +266,9 @@ impl Control {
     /// key gives the same id, as long as the node has not started.
     ///
     /// # Errors
-    /// [`ClusterError::MayNotJoin`] for other roles, [`ClusterError::TokenRefused`], [`ClusterError::NodeNameTaken`],
-    /// [`ClusterError::AlreadyMember`], [`ClusterError::NoAuthorities`], [`ClusterError::Pki`].
+    /// [`ClusterError::MayNotJoin`] for other roles, [`ClusterError::TokenRefused`],
+    /// [`ClusterError::NodeNameTaken`], [`ClusterError::AlreadyMember`],
+    /// [`ClusterError::NodeHidden`], [`ClusterError::NoAuthorities`], [`ClusterError::Pki`].
     pub async fn join(
         &self,
         request: &JoinRequest,
@@ -354,6 +355,7 @@ impl Control {
             place.compares.push(Compare::exists(keyspace::member(old.id)));
             return Ok(place);
         }
+        check_reachable(&request.peer, &members)?;
         let mut used: BTreeSet<u64> = members.iter().map(|member| member.id).collect();
         used.insert(self.node_id());
         for prefix in [keyspace::REMOVED, keyspace::NODES] {
@@ -429,6 +431,31 @@ fn check_request(request: &JoinRequest) -> Result<(), Error> {
         return refused("api", &request.api, "`https://host:port`");
     }
     Ok(())
+}
+
+/// Nodes on one machine reach each other over its loopback addresses, all others need real ones.
+fn check_reachable(peer: &str, members: &[Member]) -> Result<(), Error> {
+    let is_here = |address: &str| {
+        host_of(address).is_some_and(|host| {
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        })
+    };
+    let mut members = members.iter().filter(|member| !member.peer.is_empty());
+    match members.find(|member| is_here(&member.peer) != is_here(peer)) {
+        None => Ok(()),
+        Some(other) if is_here(peer) => Err(Error::Parameter {
+            name: "peer",
+            value: peer.to_owned(),
+            allowed: format!(
+                "an address that other machines reach (`cluster.address` of the new node), as \
+                 `{}` has one",
+                other.name
+            ),
+        }),
+        Some(Member { name, peer, .. }) => {
+            Err(ClusterError::NodeHidden { name: name.clone(), peer: peer.clone() }.into())
+        }
+    }
 }
 
 fn is_label(text: &str) -> bool {

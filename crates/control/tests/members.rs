@@ -259,6 +259,25 @@ async fn requests_that_cannot_be_a_node_are_refused() {
 }
 
 #[tokio::test]
+async fn nodes_that_cannot_reach_each_other_do_not_join() {
+    let it = founded().await;
+    let error = join(&it, &machine(None, "127.0.0.1"), &admin()).await.unwrap_err();
+    assert_eq!(error.to_string(), "parameter `peer` cannot be `127.0.0.1:9212`");
+    assert!(error.hint().unwrap().contains("`cluster.address` of the new node"));
+
+    let mut hidden = facts(2, "hidden");
+    hidden.peer = "[::1]:9212".to_owned();
+    registered(it.register_self(&hidden).await.unwrap());
+    join(&it, &machine(None, "127.0.0.1"), &admin()).await.unwrap();
+    let error = join(&it, &machine(None, "192.0.2.3"), &admin()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "node `node-1` is reached at `[::1]:9212` only, which is no address for other machines"
+    );
+    assert_eq!(error.code(), Code::Conflict);
+}
+
+#[tokio::test]
 async fn without_authorities_nobody_joins() {
     let it = control().await;
     let error = join(&it, &machine(None, "192.0.2.2"), &admin()).await.unwrap_err();

@@ -34,6 +34,14 @@ pub enum ClusterError {
         /// Its name.
         name: String,
     },
+    /// A member that other machines cannot reach.
+    #[error("node `{name}` is reached at `{peer}` only, which is no address for other machines")]
+    NodeHidden {
+        /// Its name.
+        name: String,
+        /// Where it says that it is reached.
+        peer: String,
+    },
     /// The role allows no joining.
     #[error("`{name}` has the role `{role}`, which cannot admit a node")]
     MayNotJoin {
@@ -149,6 +157,7 @@ impl ClusterError {
             }
             Self::NodeNameTaken { .. }
             | Self::AlreadyMember { .. }
+            | Self::NodeHidden { .. }
             | Self::Rotation(_)
             | Self::NotReloaded { .. }
             | Self::OldCertificates { .. }
@@ -188,6 +197,10 @@ impl ClusterError {
             Self::AlreadyMember { name, .. } => format!(
                 "start it with the data directory it had; if that is lost, `smrctl node rm {name}`, \
                  empty the directory and join as a new node"
+            ),
+            Self::NodeHidden { name, .. } => format!(
+                "set `cluster.listen`, and `cluster.address` or `node.domains` or `node.ips`, in \
+                 the configuration of `{name}` and restart it"
             ),
             Self::MayNotJoin { .. } => {
                 "join with a join token (`smrctl token create`) or an administrator's context"
