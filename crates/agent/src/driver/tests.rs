@@ -160,3 +160,42 @@ async fn an_engine_that_stays_away_wakes_nobody() {
     lab.driver.engine_lost("no such socket".to_owned());
     assert_eq!(lab.driver.dirty.len(), 1);
 }
+
+/// A node that starts waits for the present state of the cluster, but not for ever.
+#[tokio::test]
+async fn without_quorum_the_node_goes_on_with_what_it_knows() {
+    let mut lab = lab(&web("1")).await;
+    let revision = present(lab.control.store().clone()).await.expect("this one answers");
+    assert!(revision >= lab.driver.world.loaded && lab.driver.behind);
+    lab.control.store().shutdown().await;
+    let begun = tokio::time::Instant::now();
+    assert_eq!(present(lab.control.store().clone()).await, None);
+    assert!(begun.elapsed() >= CATCH_UP);
+    lab.driver.begin(None, None).await;
+    assert!(!lab.driver.behind);
+}
+
+/// What the cluster decided while this node was away counts from the start.
+#[tokio::test]
+async fn a_node_that_starts_begins_with_the_present_state() {
+    let mut lab = lab(&web("1")).await;
+    let first = lab.hash();
+    let changes = lab.driver.watch();
+    apply(&lab.control, &web("2")).await;
+    let revision = present(lab.control.store().clone()).await;
+    lab.driver.begin(revision, changes).await;
+    assert!(!lab.driver.dirty.is_empty());
+    assert_ne!(lab.hash(), first);
+}
+
+/// What is older than what is known is not taken in, whoever tells it.
+#[tokio::test]
+async fn the_world_never_goes_back() {
+    let mut lab = lab(&web("1")).await;
+    apply(&lab.control, &web("2")).await;
+    let known = lab.driver.world.loaded + 1000;
+    lab.driver.world.loaded = known;
+    lab.driver.world.objects.clear();
+    lab.driver.world.reload(&lab.control).await.unwrap();
+    assert!(lab.driver.world.objects.is_empty() && lab.driver.world.loaded == known);
+}
