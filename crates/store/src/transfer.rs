@@ -86,13 +86,14 @@ impl Store {
         }
         let mut server = raft.server_metrics();
         let followed = server.wait_for(|metrics| metrics.current_leader == Some(to));
-        let followed = timeout_at(deadline, followed).await;
+        // Without the guard it comes with, which may not be held while waiting.
+        let followed = timeout_at(deadline, followed).await.map(|seen| seen.map(drop));
         drop(paused);
         // Whoever asks who leads after this is told so.
         let mut told = cluster.leadership.subscribe();
         let _ = timeout_at(deadline, told.wait_for(|seen| !seen.is_me)).await;
         match followed {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Error::Stopped),
             Err(_) => Err(Error::NotTransferred),
         }
