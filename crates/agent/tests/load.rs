@@ -149,7 +149,6 @@ async fn elsewhere(control: &Control, agent: &Agent, visits: &AtomicU64) {
     let taken_in = settled.wait_for(|revision| *revision >= done.revision);
     tokio::time::timeout(Duration::from_secs(60), taken_in).await.expect("in time").unwrap();
     let visits = visits.load(Ordering::Relaxed) - seen;
-    println!("elsewhere: {visits} visits");
     // Addresses of what was started last may still be read, once for each.
     assert!(visits <= 200, "{visits} visits for 1000 changes on another node");
 }

@@ -7,6 +7,7 @@ use smr_control::{Actor, Control};
 use smr_engine::{Call, MemoryEngine, Operation, Owner};
 use smr_model::{Kind, ObjectKey, ReplicaKey, ReplicaState, ReplicaStatus};
 use smr_pki::DataKey;
+use smr_reconcile::is_previous;
 use smr_store::{KeyRange, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -160,16 +161,25 @@ impl Node {
         }
     }
 
-    /// Waits until exactly these replicas exist and all of them are `state`.
+    /// Waits until exactly these replicas exist and all of them are `state`, and no container from
+    /// before is left.
     #[track_caller]
     pub(crate) fn until_all<'a>(
         &'a self,
         names: &'a [&'a str],
         state: ReplicaState,
     ) -> impl Future<Output = Statuses> + 'a {
-        self.until("all replicas in that state", move |statuses| {
+        let statuses = self.until("all replicas in that state", move |statuses| {
             statuses.keys().eq(names.iter()) && statuses.values().all(|s| s.state == state)
-        })
+        });
+        let alone = self.until_engine("nothing from before", |engine| {
+            !engine.names().iter().any(|name| is_previous(name))
+        });
+        async move {
+            let statuses = statuses.await;
+            alone.await;
+            statuses
+        }
     }
 
     #[track_caller]
