@@ -11,7 +11,9 @@ use smr_control::Control;
 use smr_engine::{Channel, ContainerEngine, EngineInfo, ExecRequest, LogRequest, TerminalSize};
 use smr_model::ReplicaKey;
 use smr_server::{ExecInput, ExecOutput, ExecSession, LogChunk, Runtime};
-use smr_wire::{ApiError, Code, ExecQuery, Health, HealthCheck, LogQuery, StoreInfo, Version};
+use smr_wire::{
+    ApiError, Code, ExecQuery, Health, HealthCheck, LogQuery, StoreInfo, TransferRequest, Version,
+};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::{identity::Identity, remote};
@@ -58,6 +60,68 @@ impl NodeRuntime {
             Some(container) if container.ownership.as_ref().is_some_and(ours) => Ok(container.id),
             _ => Err(ApiError::new(Code::NotFound, format!("there is no container `{name}`"))
                 .hint("`smrctl ps` shows in which state the replica is")),
+        }
+    }
+
+    /// Hands the lead over, which this node has.
+    async fn hand_over(&self, to: Option<u64>) -> Result<(), ApiError> {
+        use smr_store::Error;
+        let store = self.control.store();
+        let handed = match to {
+            Some(to) => store.transfer(to).await,
+            None => store.step_down().await,
+        };
+        let refused = |code, message: String| {
+            Err(ApiError::new(code, message).hint("`smrctl cluster status` shows the voters"))
+        };
+        match handed {
+            Ok(()) => {}
+            Err(Error::Membership) => {
+                let to = to.unwrap_or_default();
+                return refused(Code::Conflict, format!("node `{to}` has no vote"));
+            }
+            Err(Error::Unreachable { id }) => {
+                let message = format!("node `{id}` does not answer, or lags too far behind");
+                return refused(Code::Unavailable, message);
+            }
+            Err(Error::NotTransferred) => {
+                let message = "the other node did not take the lead in time".to_owned();
+                return refused(Code::Unavailable, message);
+            }
+            Err(error) => return Err(smr_control::Error::from(error).into()),
+        }
+        if to.is_none() && store.status().leader == Some(self.control.node_id()) {
+            return refused(Code::Conflict, "no other voter could take the lead".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Asks the leader to hand the lead over.
+    async fn ask_to_hand_over(&self, leader: u64, to: Option<u64>) -> Result<(), ApiError> {
+        let member = self.control.member(leader)?.filter(|member| !member.api.is_empty());
+        let Some(member) = member else {
+            let message = format!("node `{leader}` leads, and its address is not known");
+            return Err(ApiError::new(Code::Unavailable, message));
+        };
+        // By name: a node may be called as another one is numbered.
+        let to = match to {
+            Some(to) => self.control.member(to)?.map(|to| to.name),
+            None => None,
+        };
+        let options = smr_client::Options::default();
+        let asked = async {
+            let credentials = self.identity.credentials();
+            let client = smr_client::Client::with_credentials(&member.api, &credentials, options)?;
+            client.transfer(&TransferRequest { to }).await
+        };
+        match asked.await {
+            Ok(_) => Ok(()),
+            Err(smr_client::Error::Api(error)) => Err(*error),
+            Err(error) => {
+                let message = format!("the leader, `{}`, does not answer: {error}", member.name);
+                Err(ApiError::new(Code::Unavailable, message)
+                    .hint(format!("ask it at `{}`", member.api)))
+            }
         }
     }
 }
@@ -157,6 +221,15 @@ impl Runtime for NodeRuntime {
     async fn settled(&self, revision: u64) {
         // An agent that is gone settles nothing any more; the node is ending then.
         let _ = self.settled.clone().wait_for(|settled| *settled >= revision).await;
+    }
+
+    async fn transfer(&self, to: Option<u64>) -> Result<(), ApiError> {
+        match self.control.store().status().leader {
+            Some(leader) if leader == self.control.node_id() => self.hand_over(to).await,
+            Some(leader) => self.ask_to_hand_over(leader, to).await,
+            None => Err(ApiError::new(Code::NoLeader, "no node leads the cluster just now")
+                .hint("`smrctl cluster status --stale` shows which voters answer")),
+        }
     }
 
     async fn health(&self) -> Health {

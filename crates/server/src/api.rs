@@ -15,22 +15,23 @@ use std::{
 
 use axum::{
     Router,
-    extract::{FromRequestParts, MatchedPath, Request, State},
+    extract::{MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderName, HeaderValue, header, request::Parts};
-use jiff::Timestamp;
-use smr_control::{Actor, Control};
-use smr_pki::{Identity, Role};
+use http::{HeaderName, HeaderValue, header};
+use smr_control::Control;
+use smr_pki::RevocationList;
 use smr_wire::Code;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::{
-    Runtime, ServerConfig, openapi, remainder,
+    Runtime, ServerConfig,
+    caller::{Caller, End, Peer, unauthenticated},
+    openapi, remainder,
     respond::Failure,
     route::{Access, Route},
     routes,
@@ -59,27 +60,10 @@ impl std::ops::Deref for Api {
     }
 }
 
-/// The certificate of a connection: who it is for, or what is wrong with it.
-pub(crate) type Peer = Arc<Result<Identity, String>>;
-
-/// Who sent a request.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    name: String,
-    role: Role,
-}
-
-impl Caller {
-    pub(crate) fn actor(&self) -> Actor {
-        Actor { name: self.name.clone(), role: self.role }
-    }
-}
-
-impl FromRequestParts<Api> for Caller {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Failure> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(unauthenticated)
+impl Api {
+    /// What ends the streams of a caller.
+    pub(crate) fn end(&self, caller: Caller) -> End {
+        End::new(caller, self.stop.clone())
     }
 }
 
@@ -100,6 +84,7 @@ pub(crate) fn router(
     let table = routes::table();
     let openapi = Bytes::from(openapi::text(&table));
     let limit = config.request_timeout;
+    let revoked = config.revoked.clone();
     let api = Api(Arc::new(Inner { control, runtime, config, stop, openapi }));
     let mut router = Router::new();
     for route in table {
@@ -114,7 +99,7 @@ pub(crate) fn router(
     router
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(middleware::from_fn(authenticate))
+        .layer(middleware::from_fn_with_state(revoked, authenticate))
         .layer(middleware::from_fn(remainder::discard))
         .layer(middleware::from_fn(trace))
         .with_state(api)
@@ -128,7 +113,7 @@ async fn trace(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str).to_owned();
     let peer = request.extensions().get::<Peer>();
-    let peer = peer.and_then(|peer| peer.as_ref().as_ref().ok());
+    let peer = peer.and_then(|peer| peer.as_ref().ok());
     let span = tracing::info_span!(
         "request",
         request.id = %id,
@@ -164,35 +149,31 @@ async fn trace(request: Request, next: Next) -> Response {
     .await
 }
 
-/// Lets nobody pass whose certificate names no known role or is over.
-async fn authenticate(mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().cloned();
-    let identity = match peer.as_deref() {
-        Some(Ok(identity)) => identity,
+/// Lets nobody pass whose certificate names no known role, is over or revoked.
+async fn authenticate(
+    State(revoked): State<RevocationList>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let identity = match request.extensions().get::<Peer>() {
+        Some(Ok(identity)) => Arc::clone(identity),
         Some(Err(reason)) => {
-            return Failure::new(Code::Unauthenticated, reason.clone())
+            return Failure::new(Code::Unauthenticated, &**reason)
                 .hint("use a certificate issued by this cluster")
                 .into_response();
         }
         None => return unauthenticated().into_response(),
     };
-    if identity.not_after < Timestamp::now() {
-        // It was valid when the connection was made.
-        let message = format!("the certificate of `{}` expired meanwhile", identity.name);
-        return Failure::new(Code::Unauthenticated, message)
-            .hint("import a fresh context and connect again")
-            .into_response();
-    }
+    // It was good when the connection was made.
+    let caller = match Caller::admit(identity, revoked) {
+        Ok(caller) => caller,
+        Err(failure) => return failure.into_response(),
+    };
     if let Some(refusal) = foreign_origin(&request) {
         return refusal.into_response();
     }
-    let caller = Caller { name: identity.name.clone(), role: identity.role };
     request.extensions_mut().insert(caller);
     next.run(request).await
-}
-
-fn unauthenticated() -> Failure {
-    Failure::new(Code::Unauthenticated, "a client certificate of the cluster is required")
 }
 
 /// Pages of other sites may not use a certificate that lies in a browser.
@@ -225,10 +206,10 @@ async fn guard(State(rules): State<Arc<Rules>>, request: Request, next: Next) ->
 fn check(rules: &Rules, request: &Request) -> Result<(), Failure> {
     let caller = request.extensions().get::<Caller>().ok_or_else(unauthenticated)?;
     let forbidden = |what: &str, roles: &str| {
-        let message = format!("role `{}` of `{}` may not {what}", caller.role, caller.name);
+        let message = format!("role `{}` of `{}` may not {what}", caller.role(), caller.name());
         Failure::new(Code::Forbidden, message).hint(format!("allowed for {roles}"))
     };
-    if !rules.access.admits(caller.role) {
+    if !rules.access.admits(caller.role()) {
         let what = format!("{} {}", request.method(), request.uri().path());
         return Err(forbidden(&what, rules.access.roles()));
     }
@@ -243,7 +224,7 @@ fn check(rules: &Rules, request: &Request) -> Result<(), Failure> {
                 failure.hint(format!("use {known}"))
             });
         }
-        if name == "reveal" && value != "false" && !caller.role.may_admin() {
+        if name == "reveal" && value != "false" && !caller.role().may_admin() {
             return Err(forbidden("see confidential values", Access::Admin.roles()));
         }
     }

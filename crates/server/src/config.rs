@@ -2,8 +2,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use smr_pki::RevocationList;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Settings of the server; [`ServerConfig::new`] has sane ones.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// Addresses to listen on. IPv6 addresses take no IPv4 connections, so `[::]` and `0.0.0.0`
     /// go together on one port.
@@ -20,6 +24,15 @@ pub struct ServerConfig {
     pub connections: usize,
     /// Most unfinished handshakes at a time; further ones wait.
     pub handshakes: usize,
+    /// Most of these from one address, or one /64 network of IPv6 addresses; of further ones some
+    /// wait, and the rest is closed.
+    pub handshakes_per_address: usize,
+    /// Certificates that are refused before their end, on open connections too.
+    pub revoked: RevocationList,
+    /// Life of the certificates of nodes that join or ask for a new one.
+    pub node_lifetime: Duration,
+    /// Life of the authority a rotation begins with.
+    pub authority_lifetime: Duration,
 }
 
 impl ServerConfig {
@@ -33,6 +46,10 @@ impl ServerConfig {
             drain_timeout: Duration::from_secs(10),
             connections: 4096,
             handshakes: 256,
+            handshakes_per_address: 32,
+            revoked: RevocationList::new(),
+            node_lifetime: 90 * DAY,
+            authority_lifetime: 3650 * DAY,
         }
     }
 }

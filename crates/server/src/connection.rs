@@ -19,7 +19,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::{ServerConfig, api::Peer, prompt::Prompt};
+use crate::{ServerConfig, addresses::Addresses, caller::Peer, prompt::Prompt};
 
 /// Most header lines of a request.
 const HEADERS: usize = 100;
@@ -37,8 +37,11 @@ pub(crate) struct Shared {
     pub(crate) router: Router,
     pub(crate) tls: Option<Arc<TlsConfig>>,
     pub(crate) handshake_timeout: Duration,
-    handshakes: Arc<Semaphore>,
-    connections: Arc<Semaphore>,
+    /// Connections that are not served yet.
+    pending: Arc<Semaphore>,
+    addresses: Addresses,
+    handshakes: Semaphore,
+    connections: Semaphore,
     http: Builder<TokioExecutor>,
     /// Ends accepting, and connections when their requests are answered.
     pub(crate) closed: CancellationToken,
@@ -54,8 +57,10 @@ impl Shared {
             router,
             tls,
             handshake_timeout: config.handshake_timeout,
-            handshakes: Arc::new(Semaphore::new(config.handshakes)),
-            connections: Arc::new(Semaphore::new(config.connections)),
+            pending: Arc::new(Semaphore::new(config.connections.max(config.handshakes))),
+            addresses: Addresses::new(config.handshakes_per_address),
+            handshakes: Semaphore::new(config.handshakes),
+            connections: Semaphore::new(config.connections),
             http: http(config.handshake_timeout),
             closed: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -84,7 +89,7 @@ fn http(header_timeout: Duration) -> Builder<TokioExecutor> {
 /// keeps nobody waiting.
 pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
-        let permit = shared.handshakes.clone().acquire_owned();
+        let permit = shared.pending.clone().acquire_owned();
         let accepted = tokio::select! {
             () = shared.closed.cancelled() => return,
             accepted = async { (permit.await, listener.accept().await) } => accepted,
@@ -115,7 +120,7 @@ fn is_exhausted(error: &io::Error) -> bool {
     )
 }
 
-/// One connection from handshake to end. The permit is for the handshake only.
+/// One connection from handshake to end. The permit is for the time until it is served.
 async fn connect(
     stream: TcpStream,
     address: SocketAddr,
@@ -128,33 +133,42 @@ async fn connect(
         drop(permit);
         return serve(stream, None, &shared).await;
     };
-    let handshake = TlsAcceptor::from(tls).accept(stream);
+    let refused = || metrics::counter!("smr_api_handshakes_refused_total").increment(1);
+    let Some(place) = shared.addresses.enter(address.ip()) else {
+        tracing::debug!(peer.address = %address, "too many unfinished handshakes of this address");
+        return refused();
+    };
+    let handshake = async {
+        let _turn = place.turn().await;
+        let _one_of_all = shared.handshakes.acquire().await;
+        TlsAcceptor::from(tls).accept(stream).await
+    };
     let stream = match tokio::time::timeout(shared.handshake_timeout, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(peer.address = %address, %error, "connection refused in the handshake");
-            metrics::counter!("smr_api_handshakes_refused_total").increment(1);
-            return;
+            return refused();
         }
         Err(_) => {
             tracing::debug!(peer.address = %address, "handshake took too long");
-            metrics::counter!("smr_api_handshakes_refused_total").increment(1);
-            return;
+            return refused();
         }
     };
+    drop(place);
     drop(permit);
-    let peer = Arc::new(identity(&stream));
-    if let Err(reason) = peer.as_ref() {
+    let peer = identity(&stream);
+    if let Err(reason) = &peer {
         tracing::warn!(peer.address = %address, %reason, "certificate of the cluster without use here");
     }
     serve(stream, Some(peer), &shared).await;
 }
 
-fn identity(stream: &TlsStream<TcpStream>) -> Result<Identity, String> {
+fn identity(stream: &TlsStream<TcpStream>) -> Peer {
     let certificates = stream.get_ref().1.peer_certificates();
     let certificate = certificates.and_then(<[_]>::first);
     let certificate = certificate.ok_or("a client certificate of the cluster is required")?;
-    Identity::from_der(certificate).map_err(|error| error.to_string())
+    let identity = Identity::from_der(certificate).map_err(|error| error.to_string())?;
+    Ok(Arc::new(identity))
 }
 
 async fn serve<S>(stream: S, peer: Option<Peer>, shared: &Shared)

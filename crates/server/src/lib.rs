@@ -10,7 +10,9 @@
 //! is in the table, and the table is what is checked and described; every failure is in the one
 //! error envelope; no request body is ever logged.
 
+mod addresses;
 mod api;
+mod caller;
 mod config;
 mod connection;
 mod error;

@@ -4,10 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 use smr_wire::ErrorBody;
 
-use crate::{
-    route::{Route, inline_generator},
-    routes,
-};
+use crate::{route::Route, routes};
 
 /// The description, as `docs/openapi.json` holds it.
 pub fn openapi() -> String {
@@ -90,15 +87,15 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
             "default": {"$ref": "#/components/responses/Error"},
         },
     });
-    if let Some(media) = route.body
+    if let Some((media, schema)) = route.body
         && let Value::Object(fields) = &mut operation
     {
-        let body = json!({"required": true, "content": {media: {"schema": {"type": "string"}}}});
-        let body = if media.ends_with("json") {
-            json!({"required": true, "content": {media: {"schema": {"type": "object"}}}})
-        } else {
-            body
+        let schema = match schema {
+            Some(schema) => schema(generator).to_value(),
+            None if media.ends_with("json") => json!({"type": "object"}),
+            None => json!({"type": "string"}),
         };
+        let body = json!({"required": true, "content": {media: {"schema": schema}}});
         fields.insert("requestBody".to_owned(), body);
     }
     operation
@@ -109,17 +106,11 @@ fn path_elements(path: &'static str) -> impl Iterator<Item = &'static str> {
 }
 
 fn query_parameters(route: &Route) -> Vec<Value> {
-    let Some(schema_of) = route.query else { return Vec::new() };
-    let schema = schema_of(&mut inline_generator());
-    let Some(fields) = schema.get("properties").and_then(Value::as_object) else {
-        return Vec::new();
-    };
-    let parameter = |(name, schema): (&String, &Value)| {
-        let mut schema = schema.clone();
+    let parameter = |(name, mut schema): (String, Value)| {
         let description = schema.as_object_mut().and_then(|map| map.shift_remove("description"));
         json!({"name": name, "in": "query", "description": description, "schema": schema})
     };
-    fields.iter().map(parameter).collect()
+    route.query_fields().into_iter().map(parameter).collect()
 }
 
 fn reference<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {

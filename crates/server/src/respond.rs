@@ -7,13 +7,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use smr_wire::{ApiError, Code, ErrorBody, StreamItem, routes};
-use tokio_util::sync::CancellationToken;
 
-use crate::LogChunk;
+use crate::{LogChunk, caller::End};
 
 /// A failure on its way out.
 #[derive(Debug)]
@@ -74,12 +73,29 @@ pub(crate) fn typed(status: StatusCode, media: &'static str, body: Body) -> Resp
     response
 }
 
-/// One JSON document per line, until the stream or the server ends.
-pub(crate) fn lines(
-    items: impl Stream<Item = StreamItem> + Send + 'static,
-    stop: CancellationToken,
-) -> Response {
-    let lines = items.take_until(stop.cancelled_owned()).map(|item| {
+/// The items until something ends them; a reason, if there is one, is the last.
+fn until<T>(
+    items: impl Stream<Item = T> + Send + 'static,
+    end: End,
+    last: fn(ApiError) -> T,
+) -> impl Stream<Item = T> + Send + 'static
+where
+    T: Send + 'static,
+{
+    let state = Some((items.boxed(), Box::pin(end.wait())));
+    stream::unfold(state, move |state| async move {
+        let (mut items, mut end) = state?;
+        tokio::select! {
+            biased;
+            reason = &mut end => reason.map(|reason| (last(reason), None)),
+            item = items.next() => item.map(|item| (item, Some((items, end)))),
+        }
+    })
+}
+
+/// One JSON document per line, until the stream ends or its caller may not see it any more.
+pub(crate) fn lines(items: impl Stream<Item = StreamItem> + Send + 'static, end: End) -> Response {
+    let lines = until(items, end, StreamItem::Error).map(|item| {
         let mut line = serde_json::to_vec(&item).expect("wire types are plain data");
         line.push(b'\n');
         Ok::<_, Infallible>(Bytes::from(line))
@@ -87,13 +103,13 @@ pub(crate) fn lines(
     typed(StatusCode::OK, routes::NDJSON, Body::from_stream(lines))
 }
 
-/// Log frames, until the stream or the server ends. A failure is the last frame, with stream id 3
-/// and the error as JSON.
+/// Log frames, until the stream ends or its caller may not see it any more. A failure is the last
+/// frame, with stream id 3 and the error as JSON.
 pub(crate) fn frames(
     chunks: impl Stream<Item = Result<LogChunk, ApiError>> + Send + 'static,
-    stop: CancellationToken,
+    end: End,
 ) -> Response {
-    let frames = chunks.take_until(stop.cancelled_owned()).map(|chunk| {
+    let frames = until(chunks, end, Err).map(|chunk| {
         Ok::<_, Infallible>(match chunk {
             Ok(chunk) => frame(if chunk.stderr { 2 } else { 1 }, &chunk.data),
             Err(error) => frame(3, &serde_json::to_vec(&error).expect("wire types are plain data")),
@@ -102,12 +118,10 @@ pub(crate) fn frames(
     typed(StatusCode::OK, routes::MULTIPLEXED, Body::from_stream(frames))
 }
 
-/// Text as it comes, until the stream or the server ends.
-pub(crate) fn text(
-    pieces: impl Stream<Item = Bytes> + Send + 'static,
-    stop: CancellationToken,
-) -> Response {
-    let pieces = pieces.take_until(stop.cancelled_owned()).map(Ok::<_, Infallible>);
+/// Text as it comes, until the stream ends or its caller may not see it any more.
+pub(crate) fn text(pieces: impl Stream<Item = Bytes> + Send + 'static, end: End) -> Response {
+    let last = |error: ApiError| Bytes::from(format!("({error})\n"));
+    let pieces = until(pieces, end, last).map(Ok::<_, Infallible>);
     typed(StatusCode::OK, "text/plain; charset=utf-8", Body::from_stream(pieces))
 }
 

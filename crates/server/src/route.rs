@@ -3,19 +3,30 @@
 use axum::routing::MethodRouter;
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::Value;
 use smr_pki::Role;
+use smr_wire::ReadQuery;
 
 use crate::api::Api;
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Everybody with a certificate of the cluster.
+    /// Whoever may read: everybody but the holder of a join token.
     Read,
-    /// Operators and administrators: what changes workloads or runs commands in them.
+    /// Operators and administrators: what changes workloads.
     Change,
+    /// As [`Self::Change`], and nodes that hand on what one of them asked for: commands in
+    /// containers.
+    Run,
     /// Administrators.
     Admin,
+    /// Administrators, and nodes that hand on what one of them asked for.
+    Lead,
+    /// Administrators and holders of a join token: becoming a member.
+    Join,
+    /// Members of the cluster about themselves.
+    Node,
 }
 
 impl Access {
@@ -24,7 +35,11 @@ impl Access {
         match self {
             Self::Read => role.may_read(),
             Self::Change => role.may_change(),
+            Self::Run => role.may_change() || role.is_node(),
             Self::Admin => role.may_admin(),
+            Self::Lead => role.may_admin() || role.is_node(),
+            Self::Join => role.may_join(),
+            Self::Node => role.is_node(),
         }
     }
 
@@ -33,7 +48,11 @@ impl Access {
         match self {
             Self::Read => "viewer, operator, admin, node",
             Self::Change => "operator, admin",
+            Self::Run => "operator, admin, node",
             Self::Admin => "admin",
+            Self::Lead => "admin, node",
+            Self::Join => "admin, join",
+            Self::Node => "node",
         }
     }
 }
@@ -50,10 +69,10 @@ pub(crate) struct Route {
     /// Name in the API description, `verb_resource`.
     pub(crate) name: &'static str,
     pub(crate) summary: &'static str,
-    /// Query parameters, as the fields of a type; others are refused.
-    pub(crate) query: Option<SchemaOf>,
-    /// Media types of the body, and its type unless it is YAML.
-    pub(crate) body: Option<&'static str>,
+    /// Query parameters, as the fields of types; others are refused.
+    pub(crate) queries: Vec<SchemaOf>,
+    /// Media type of the body, and its type if it is JSON of one type.
+    pub(crate) body: Option<(&'static str, Option<SchemaOf>)>,
     /// Media type of the answer, and its type if it is JSON.
     pub(crate) answer: (&'static str, Option<SchemaOf>),
     /// May take longer than the request timeout to begin its answer.
@@ -75,7 +94,7 @@ impl Route {
             access,
             name,
             summary: "",
-            query: None,
+            queries: Vec::new(),
             body: None,
             answer: ("text/plain", None),
             patient: false,
@@ -89,12 +108,23 @@ impl Route {
     }
 
     pub(crate) fn query<T: JsonSchema>(mut self) -> Self {
-        self.query = Some(SchemaGenerator::subschema_for::<T>);
+        self.queries.push(SchemaGenerator::subschema_for::<T>);
         self
     }
 
+    /// A read of stored things: the handler takes [`crate::extract::Reading`].
+    pub(crate) fn stored(self) -> Self {
+        self.query::<ReadQuery>()
+    }
+
     pub(crate) fn body(mut self, media: &'static str) -> Self {
-        self.body = Some(media);
+        self.body = Some((media, None));
+        self
+    }
+
+    /// A JSON body of one type.
+    pub(crate) fn takes<T: JsonSchema>(mut self) -> Self {
+        self.body = Some(("application/json", Some(SchemaGenerator::subschema_for::<T>)));
         self
     }
 
@@ -120,16 +150,23 @@ impl Route {
 
     /// Names of the query parameters.
     pub(crate) fn parameters(&self) -> Vec<String> {
-        let Some(schema_of) = self.query else { return Vec::new() };
-        let mut generator = inline_generator();
-        let schema = schema_of(&mut generator);
-        let fields = schema.get("properties").and_then(|fields| fields.as_object());
-        fields.map(|fields| fields.keys().cloned().collect()).unwrap_or_default()
+        self.query_fields().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Names and schemas of the query parameters.
+    pub(crate) fn query_fields(&self) -> Vec<(String, Value)> {
+        let mut fields = Vec::new();
+        for schema_of in &self.queries {
+            let schema = schema_of(&mut inline_generator());
+            let properties = schema.get("properties").and_then(Value::as_object);
+            fields.extend(properties.cloned().unwrap_or_default());
+        }
+        fields
     }
 }
 
 /// Writes schemas without references.
-pub(crate) fn inline_generator() -> SchemaGenerator {
+fn inline_generator() -> SchemaGenerator {
     let settings = schemars::generate::SchemaSettings::draft2020_12();
     settings.with(|settings| settings.inline_subschemas = true).into_generator()
 }

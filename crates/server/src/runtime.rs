@@ -33,6 +33,10 @@ pub trait Runtime: Send + Sync + 'static {
     /// statuses tell what follows from them. The caller bounds the time.
     async fn settled(&self, revision: u64);
 
+    /// Hands the lead to the voter with the id `to`, or to the one that is most up to date; asks
+    /// the leader to do so when this node does not lead.
+    async fn transfer(&self, to: Option<u64>) -> Result<(), ApiError>;
+
     /// Whether the node and its parts work.
     async fn health(&self) -> Health;
 

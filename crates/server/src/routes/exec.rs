@@ -16,23 +16,26 @@ use futures_util::{
 };
 use smr_wire::{ApiError, Code, ExecControl, ExecQuery};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::replicas::ReplicaPath;
 use crate::{
     ExecInput, ExecOutput, ExecSession,
     api::Api,
+    caller::{Caller, End},
     extract::{Path, Query},
     respond::Failure,
 };
 
 /// A session without output says so this often, so that both ends notice a dead connection.
 const PING: Duration = Duration::from_secs(30);
+/// How long a client may take to read the last message.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Largest message from a client.
 const MAX_MESSAGE: usize = 1024 * 1024;
 
 pub(super) async fn exec(
     State(api): State<Api>,
+    caller: Caller,
     Path(path): Path<ReplicaPath>,
     Query(query): Query<ExecQuery>,
     request: Request,
@@ -50,44 +53,51 @@ pub(super) async fn exec(
             Failure::new(Code::BadRequest, message).hint("connect with a websocket over HTTP/1.1")
         })?;
     let session = api.runtime.exec(&replica, &query).await?;
-    let stop = api.stop.clone();
+    let end = api.end(caller);
     let upgrade = upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
-    Ok(upgrade.on_upgrade(move |socket| run(socket, session, stop)))
+    Ok(upgrade.on_upgrade(move |socket| run(socket, session, end)))
 }
 
-/// Carries input and output until the command, the client or the server ends.
-async fn run(socket: WebSocket, session: ExecSession, stop: CancellationToken) {
+/// Carries input and output until the command, the client, its right or the server ends.
+async fn run(socket: WebSocket, session: ExecSession, end: End) {
     let (mut sink, source) = socket.split();
+    let last = tokio::select! {
+        biased;
+        reason = end.wait() => Some(ExecControl::Error(reason.unwrap_or_else(|| {
+            ApiError::new(Code::Unavailable, "the node is stopping").hint("connect again later")
+        }))),
+        last = carry(&mut sink, source, session) => last,
+    };
+    let Some(last) = last else { return };
+    // A client that takes nothing keeps nobody waiting.
+    let _ = tokio::time::timeout(FAREWELL, close(sink, &last)).await;
+}
+
+/// Carries input and output until the command ends, and says how; or until the client is gone.
+async fn carry(
+    sink: &mut SplitSink<WebSocket, Message>,
+    source: SplitStream<WebSocket>,
+    session: ExecSession,
+) -> Option<ExecControl> {
     let ExecSession { input, mut output } = session;
     let mut pump = std::pin::pin!(receive(source, input));
     loop {
         let item = tokio::select! {
-            () = &mut pump => return,
-            () = stop.cancelled() => Some(ExecOutput::Error(
-                ApiError::new(Code::Unavailable, "the node is stopping").hint("connect again later"),
-            )),
-            item = tokio::time::timeout(PING, output.next()) => match item {
-                Ok(item) => item,
-                Err(_) => {
-                    if sink.send(Message::Ping(Bytes::new())).await.is_err() {
-                        return;
-                    }
-                    continue;
-                }
-            },
+            () = &mut pump => return None,
+            item = tokio::time::timeout(PING, output.next()) => item,
         };
-        let item = item.unwrap_or_else(|| {
-            ExecOutput::Error(ApiError::new(Code::Internal, "the command was lost"))
-        });
-        let sent = match item {
-            ExecOutput::Stdout(data) => sink.send(output_message(1, &data)).await,
-            ExecOutput::Stderr(data) => sink.send(output_message(2, &data)).await,
-            ExecOutput::Exit(code) => return close(sink, &ExecControl::Exit(code)).await,
-            ExecOutput::Error(error) => return close(sink, &ExecControl::Error(error)).await,
+        let message = match item {
+            Err(_) => Message::Ping(Bytes::new()),
+            Ok(Some(ExecOutput::Stdout(data))) => output_message(1, &data),
+            Ok(Some(ExecOutput::Stderr(data))) => output_message(2, &data),
+            Ok(Some(ExecOutput::Exit(code))) => return Some(ExecControl::Exit(code)),
+            Ok(Some(ExecOutput::Error(error))) => return Some(ExecControl::Error(error)),
+            Ok(None) => {
+                let error = ApiError::new(Code::Internal, "the command was lost");
+                return Some(ExecControl::Error(error));
+            }
         };
-        if sent.is_err() {
-            return;
-        }
+        sink.send(message).await.ok()?;
     }
 }
 

@@ -1,17 +1,15 @@
-//! Nodes, health, versions, backups, the API description.
+//! This node: health, versions, backups, the API description.
 
 use axum::{body::Body, extract::State, response::Response};
+use futures_util::StreamExt as _;
 use http::{HeaderValue, StatusCode, header};
 use tokio_util::io::ReaderStream;
 
 use crate::{
     api::Api,
+    caller::Caller,
     respond::{Failure, json, typed},
 };
-
-pub(super) async fn nodes(State(api): State<Api>) -> Result<Response, Failure> {
-    Ok(json(StatusCode::OK, &api.control.nodes().await?))
-}
 
 pub(super) async fn health(State(api): State<Api>) -> Response {
     let health = api.runtime.health().await;
@@ -23,10 +21,13 @@ pub(super) async fn version(State(api): State<Api>) -> Response {
     json(StatusCode::OK, &api.runtime.version())
 }
 
-pub(super) async fn backup(State(api): State<Api>) -> Result<Response, Failure> {
+pub(super) async fn backup(State(api): State<Api>, caller: Caller) -> Result<Response, Failure> {
     let file = api.runtime.backup().await?;
     let size = file.metadata().await.map(|metadata| metadata.len());
-    let body = Body::from_stream(ReaderStream::with_capacity(file, 64 * 1024));
+    // Cut short, which the announced length gives away, when the caller is shut out.
+    let shut_out = async move { caller.refused().await };
+    let pieces = ReaderStream::with_capacity(file, 64 * 1024).take_until(Box::pin(shut_out));
+    let body = Body::from_stream(pieces);
     let mut response = typed(StatusCode::OK, "application/octet-stream", body);
     if let Ok(size) = size {
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));

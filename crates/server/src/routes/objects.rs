@@ -10,13 +10,14 @@ use smr_model::{DEFAULT_PREFIX, ObjectKey};
 use smr_wire::{ApplyAction, ApplyQuery, Code, DeleteQuery, ObjectQuery};
 
 use crate::{
-    api::{Api, Caller},
-    extract::{Path, Query, Text},
+    api::Api,
+    caller::Caller,
+    extract::{Path, Query, Reading, Text},
     respond::{Failure, json},
 };
 
 /// Name of a body that has none.
-const UNNAMED: &str = "<request>";
+pub(super) const UNNAMED: &str = "<request>";
 
 /// Which object.
 #[derive(Debug, Deserialize)]
@@ -86,19 +87,19 @@ pub(super) async fn remove(
 }
 
 pub(super) async fn list(
-    State(api): State<Api>,
+    Reading(control): Reading,
     Query(query): Query<ObjectQuery>,
 ) -> Result<Response, Failure> {
-    Ok(json(StatusCode::OK, &api.control.list(&query).await?))
+    Ok(json(StatusCode::OK, &control.list(&query).await?))
 }
 
 pub(super) async fn find(
-    State(api): State<Api>,
+    Reading(control): Reading,
     Path(path): Path<ObjectPath>,
     Query(query): Query<ObjectQuery>,
 ) -> Result<Response, Failure> {
     let key = path.key(query.prefix)?;
-    Ok(json(StatusCode::OK, &api.control.get(&key, query.reveal).await?))
+    Ok(json(StatusCode::OK, &control.get(&key, query.reveal).await?))
 }
 
 pub(super) async fn patch(

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use smr_wire::{Code, LogQuery, ReplicaQuery};
 
 use crate::{
-    api::{Api, Caller},
-    extract::{Path, Query},
+    api::Api,
+    caller::Caller,
+    extract::{Path, Query, Reading},
     respond::{self, Failure, json},
 };
 
@@ -19,17 +20,17 @@ pub(super) struct ReplicaPath {
 }
 
 pub(super) async fn list(
-    State(api): State<Api>,
+    Reading(control): Reading,
     Query(query): Query<ReplicaQuery>,
 ) -> Result<Response, Failure> {
-    Ok(json(StatusCode::OK, &api.control.replicas(&query).await?))
+    Ok(json(StatusCode::OK, &control.replicas(&query).await?))
 }
 
 pub(super) async fn find(
-    State(api): State<Api>,
+    Reading(control): Reading,
     Path(path): Path<ReplicaPath>,
 ) -> Result<Response, Failure> {
-    Ok(json(StatusCode::OK, &api.control.replica(&path.group, &path.replica).await?))
+    Ok(json(StatusCode::OK, &control.replica(&path.group, &path.replica).await?))
 }
 
 pub(super) async fn restart(
@@ -41,12 +42,13 @@ pub(super) async fn restart(
     Ok(json(StatusCode::OK, &restarting))
 }
 
-pub(super) async fn images(State(api): State<Api>) -> Result<Response, Failure> {
-    Ok(json(StatusCode::OK, &api.control.images().await?))
+pub(super) async fn images(Reading(control): Reading) -> Result<Response, Failure> {
+    Ok(json(StatusCode::OK, &control.images().await?))
 }
 
 pub(super) async fn logs(
     State(api): State<Api>,
+    caller: Caller,
     Path(path): Path<ReplicaPath>,
     Query(query): Query<LogQuery>,
 ) -> Result<Response, Failure> {
@@ -56,15 +58,16 @@ pub(super) async fn logs(
     }
     let replica = api.control.find_replica(&path.group, &path.replica).await?.key;
     let chunks = api.runtime.logs(&replica, &query).await?;
-    Ok(respond::frames(chunks, api.stop.clone()))
+    Ok(respond::frames(chunks, api.end(caller)))
 }
 
 pub(super) async fn debug(
     State(api): State<Api>,
+    caller: Caller,
     Path(path): Path<ReplicaPath>,
     Query(query): Query<LogQuery>,
 ) -> Result<Response, Failure> {
     let replica = api.control.find_replica(&path.group, &path.replica).await?.key;
     let lines = api.runtime.debug_log(&replica, &query).await?;
-    Ok(respond::text(lines, api.stop.clone()))
+    Ok(respond::text(lines, api.end(caller)))
 }

@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "every test file uses its part")]
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -39,6 +43,8 @@ pub(crate) struct Pretend {
     pub(crate) begun: Notify,
     /// Lets the backup end.
     pub(crate) finish: Notify,
+    /// Whom the lead was handed to.
+    pub(crate) transfers: Mutex<Vec<Option<u64>>>,
 }
 
 pub(crate) async fn lab() -> Lab {
@@ -157,6 +163,11 @@ impl Runtime for Pretend {
             }
         });
         Ok(ExecSession { input, output: output.boxed() })
+    }
+
+    async fn transfer(&self, to: Option<u64>) -> Result<(), ApiError> {
+        self.transfers.lock().unwrap().push(to);
+        Ok(())
     }
 
     async fn health(&self) -> Health {
