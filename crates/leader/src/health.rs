@@ -1,10 +1,13 @@
 //! Pings every member and writes the verdicts.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use smr_control::keyspace;
-use smr_membership::{Action, Observation, Observations, Testimony, verdicts};
+use smr_membership::{Action, Observations, Testimony, verdicts};
 use smr_model::{Health, NodeHealth};
 use smr_store::{CmpOp, Compare, Error, Op, Txn};
 use tokio::{
@@ -31,7 +34,8 @@ pub(crate) async fn run(term: Term) -> Result<(), Failure> {
     let mut watcher = Watcher {
         seen: Observations { me, leading_since: Duration::ZERO, nodes: BTreeMap::new() },
         under_way: JoinSet::new(),
-        pinging: BTreeMap::new(),
+        pinging: BTreeSet::new(),
+        looked: Duration::ZERO,
         term,
         begin,
     };
@@ -72,7 +76,9 @@ struct Watcher {
     seen: Observations,
     under_way: JoinSet<Heard>,
     /// Nodes with a ping under way.
-    pinging: BTreeMap<u64, Instant>,
+    pinging: BTreeSet<u64>,
+    /// When verdicts were looked at last.
+    looked: Duration,
 }
 
 impl Watcher {
@@ -94,10 +100,9 @@ impl Watcher {
     fn ping(&mut self) {
         let limit = self.term.options.settings.ping_timeout;
         for node in self.seen.nodes.keys().copied() {
-            if node == self.seen.me || self.pinging.contains_key(&node) {
+            if node == self.seen.me || !self.pinging.insert(node) {
                 continue;
             }
-            self.pinging.insert(node, Instant::now());
             let ping = self.term.options.pings.ping(node);
             self.under_way.spawn(async move {
                 let answered = matches!(timeout(limit, ping).await, Ok(Ok(())));
@@ -112,7 +117,7 @@ impl Watcher {
             Heard::Pinged { node, answered } => {
                 self.pinging.remove(&node);
                 if let Some(observation) = self.seen.nodes.get_mut(&node) {
-                    Observation::pinged(observation, now, answered);
+                    observation.pinged(now, answered);
                 }
             }
             Heard::Testified { node, via, testimony } => {
@@ -126,7 +131,14 @@ impl Watcher {
     /// Asks and writes what the verdicts say.
     async fn judge(&mut self, nodes: &Nodes) -> Result<(), Failure> {
         let settings = nodes.membership(&self.term.options.settings);
-        for action in verdicts(self.now(), &settings, &self.seen) {
+        let now = self.now();
+        // After a time in which nobody could be heard, because a write or the whole machine stood
+        // still, silence says nothing.
+        if now.saturating_sub(self.looked) > settings.down_after / 2 {
+            self.seen.leading_since = now;
+        }
+        self.looked = now;
+        for action in verdicts(now, &settings, &self.seen) {
             match action {
                 Action::ProbeVia { target, via } => self.ask(target, via),
                 Action::Down { node, message } => {

@@ -103,9 +103,10 @@ pub enum Action {
     },
 }
 
-/// What to do about every node, in order of ids.
+/// What to do about every node, the leader first, then in order of ids.
 ///
-/// A leader gives no verdict before it has led for `down_after`, and none when it hears nobody: then
+/// A leader knows of itself that it is there. It gives no verdict on others before it has led for
+/// `down_after` (set `leading_since` anew after a time without pings), and none when it hears nobody: then
 /// it is the one that is cut off. Only where there is exactly one other node, so that nobody can be
 /// asked, silence of twice the time is enough. A node is called down when it was silent for
 /// `down_after` and a second node did not reach it either; it is called ready again after
@@ -113,17 +114,14 @@ pub enum Action {
 #[must_use]
 pub fn verdicts(now: Duration, settings: &Settings, seen: &Observations) -> Vec<Action> {
     let mut actions = Vec::new();
+    if seen.nodes.get(&seen.me).is_some_and(|it| it.verdict != Some(Health::Ready)) {
+        actions.push(Action::Ready { node: seen.me });
+    }
     if now < seen.leading_since + settings.down_after {
         return actions;
     }
     let view = View { now, settings, seen };
-    for (&node, observation) in &seen.nodes {
-        if node == seen.me {
-            if observation.verdict != Some(Health::Ready) {
-                actions.push(Action::Ready { node });
-            }
-            continue;
-        }
+    for (&node, observation) in seen.nodes.iter().filter(|(node, _)| **node != seen.me) {
         match observation.verdict {
             Some(Health::Down) => {
                 if observation.in_a_row >= settings.ready_pings.max(1) {

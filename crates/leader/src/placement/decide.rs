@@ -39,6 +39,7 @@ impl World {
         }
         self.unsettled = false;
         let mut generations: BTreeMap<GroupName, Generations> = BTreeMap::new();
+        let mut touched = BTreeSet::new();
         for (name, look) in std::mem::take(&mut self.dirty) {
             self.wakes.remove(&name);
             let Some(object) = self.objects.get_mut(&name) else {
@@ -50,11 +51,13 @@ impl World {
                 Wanted::Nothing => self.remove(term, &name, &mut batch)?,
                 Wanted::Is(_) => {
                     let found = self.step(term, &name, look, now, &mut batch).await?;
+                    if look == Look::Placement || !found.assign.is_empty() {
+                        touched.insert(name.clone());
+                    }
                     generations.insert(name, found);
                 }
             }
         }
-        let mut touched: BTreeSet<GroupName> = generations.keys().cloned().collect();
         for change in self.scheduler.settle(now) {
             touched.insert((change.key.group, change.key.name));
         }

@@ -37,6 +37,8 @@ pub(super) struct World {
     pub(super) unsettled: bool,
     /// When time alone changes something about a rollout.
     pub(super) wakes: BTreeMap<GroupName, Timestamp>,
+    /// Nodes that accept replicas.
+    accepting: BTreeSet<u64>,
     /// Nodes that began to accept replicas in this term.
     pub(super) fresh: BTreeSet<u64>,
     /// Revision up to which everything was taken in.
@@ -57,6 +59,7 @@ impl World {
             dirty: BTreeMap::new(),
             unsettled: true,
             wakes: BTreeMap::new(),
+            accepting: BTreeSet::new(),
             fresh: BTreeSet::new(),
             revision,
             removed: false,
@@ -140,14 +143,16 @@ impl World {
                 self.removed |= is_removal;
                 match self.nodes.node(id) {
                     Some(node) => {
-                        if Node::accepts(&node) {
-                            self.fresh.insert(id);
-                        } else {
+                        if !Node::accepts(&node) {
+                            self.accepting.remove(&id);
                             self.fresh.remove(&id);
+                        } else if self.accepting.insert(id) {
+                            self.fresh.insert(id);
                         }
                         self.scheduler.set_node(node);
                     }
                     None => {
+                        self.accepting.remove(&id);
                         self.fresh.remove(&id);
                         self.scheduler.remove_node(id);
                     }

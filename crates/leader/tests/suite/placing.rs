@@ -1,5 +1,7 @@
 //! From objects to assignments.
 
+use std::collections::BTreeSet;
+
 use smr_model::{Availability, NodeSettings, ReplicaKey, ReplicaState};
 
 use crate::support::{UNIFORM, admit, cluster, containers, put, report};
@@ -110,4 +112,38 @@ async fn a_node_that_joins_gets_its_share_if_that_is_wanted() {
     let told = it.events("assigned").await;
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].ends_with("to even out the load"), "{told:?}");
+}
+
+#[tokio::test]
+async fn many_objects_take_few_transactions() {
+    let it = cluster(3).await;
+    let all: Vec<String> =
+        (0..200).map(|n| containers(&format!("o{n}"), "1", 3, UNIFORM)).collect();
+    it.apply(&all.join("---\n")).await;
+    let store = it.control.store();
+    let placed = || store.list(smr_control::keyspace::ASSIGNMENTS).unwrap().kvs;
+    it.until("all are placed", || placed().len() == 600).await;
+    let revisions: BTreeSet<u64> = placed().into_iter().map(|kv| kv.mod_revision).collect();
+    assert!(revisions.len() <= 6, "{revisions:?}");
+}
+
+#[tokio::test]
+async fn statuses_alone_make_the_leader_write_nothing() {
+    let it = cluster(3).await;
+    it.apply(&containers("web", "1", 3, UNIFORM)).await;
+    it.until("it is placed", || it.nodes("web") == [1, 2, 3]).await;
+    it.until("verdicts are there", || (1..=3).all(|id| it.health(id).is_some())).await;
+    let before: Vec<u64> = it.revisions("web");
+    for round in 0..50 {
+        let state = if round % 2 == 0 { ReplicaState::Running } else { ReplicaState::Dead };
+        for index in 1..=3 {
+            let replica = ReplicaKey::new("g", "web", index);
+            report(&it.control, &replica, u64::from(index), 1, state).await;
+        }
+    }
+    // What is applied after them is decided after them.
+    it.apply(&containers("last", "1", 1, "")).await;
+    it.until("it is placed", || it.nodes("last") == [1]).await;
+    assert_eq!(it.revisions("web"), before);
+    assert_eq!(it.rollout("web"), None);
 }

@@ -173,6 +173,13 @@ impl Fixture {
         self.assignments(name).values().map(|it| it.generation).collect()
     }
 
+    /// Revisions at which the assignments were written.
+    pub(crate) fn revisions(&self, name: &str) -> Vec<u64> {
+        let prefix = format!("{}g/{name}/", keyspace::ASSIGNMENTS);
+        let found = self.control.store().list(&prefix).unwrap();
+        found.kvs.into_iter().map(|kv| kv.mod_revision).collect()
+    }
+
     pub(crate) fn rollout(&self, name: &str) -> Option<Rollout> {
         let kv = self.control.store().get(&keyspace::rollout("g", name)).unwrap()?;
         Some(serde_json::from_slice(&kv.value).unwrap())
@@ -226,10 +233,12 @@ pub(crate) async fn until(control: &Control, what: &str, mut condition: impl FnM
     };
     if timeout(PATIENCE, wait).await.is_err() {
         let found = control.store().list("/smr/").unwrap().kvs;
-        for kv in found.into_iter().filter(|kv| !kv.key.starts_with(keyspace::OBJECTS)) {
-            eprintln!("{} = {}", kv.key, String::from_utf8_lossy(&kv.value));
-        }
-        panic!("waited in vain until {what}");
+        let known: Vec<String> = found
+            .into_iter()
+            .filter(|kv| !kv.key.starts_with(keyspace::OBJECTS))
+            .map(|kv| format!("{} = {}", kv.key, String::from_utf8_lossy(&kv.value)))
+            .collect();
+        panic!("waited in vain until {what}:\n{}", known.join("\n"));
     }
 }
 
