@@ -18,7 +18,7 @@ use tokio::{
 use crate::{nodes::Nodes, placement::Failure, term::Term};
 
 /// How often verdicts are looked at between pings.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What came back from the network.
 enum Heard {
@@ -86,9 +86,12 @@ impl Watcher {
         self.begin.elapsed()
     }
 
-    /// Takes in who is a member and which verdicts stand.
+    /// Takes in who is a member and which verdicts stand. Who was admitted and never started yet is not
+    /// judged.
     fn follow(&mut self, nodes: &Nodes) {
-        let is_member = |id: &u64| nodes.members.contains_key(id) && !nodes.removed.contains(id);
+        let is_member = |id: &u64| {
+            nodes.members.get(id).is_some_and(|it| it.epoch > 0) && !nodes.removed.contains(id)
+        };
         self.seen.nodes.retain(|id, _| is_member(id));
         for id in nodes.members.keys().filter(|id| is_member(id)) {
             let observation = self.seen.nodes.entry(*id).or_default();

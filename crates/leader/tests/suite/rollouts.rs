@@ -19,7 +19,7 @@ async fn a_change_goes_through_replica_by_replica() {
     let it = cluster(3).await;
     let _agents = agents(&it.control, &[]);
     it.apply(&containers("web", "1", 3, &quick(""))).await;
-    it.until("it is placed", || it.nodes("web") == [1, 2, 3]).await;
+    it.until("it is placed and ready", || it.nodes("web") == [1, 2, 3] && it.is_ready("web")).await;
     let from = it.control.revision();
     it.apply(&containers("web", "2", 3, &quick(""))).await;
     it.until("all have changed", || {
@@ -59,7 +59,7 @@ async fn a_bad_change_pauses() {
     let it = cluster(2).await;
     let _agents = agents(&it.control, &[2]);
     it.apply(&containers("web", "1", 2, &quick(""))).await;
-    it.until("it is placed", || it.nodes("web") == [1, 2]).await;
+    it.until("it is placed and ready", || it.nodes("web") == [1, 2] && it.is_ready("web")).await;
     it.apply(&containers("web", "2", 2, &quick(""))).await;
     it.until("it is paused", || {
         it.rollout("web").is_some_and(|it| it.state == RolloutState::Paused)
@@ -80,7 +80,7 @@ async fn a_bad_change_is_taken_back_if_that_is_wanted() {
     let it = cluster(2).await;
     let _agents = agents(&it.control, &[2]);
     it.apply(&containers("web", "1", 2, &quick(""))).await;
-    it.until("it is placed", || it.nodes("web") == [1, 2]).await;
+    it.until("it is placed and ready", || it.nodes("web") == [1, 2] && it.is_ready("web")).await;
     it.apply(&containers("web", "2", 2, &quick(", onFailure: rollback"))).await;
     it.until("it is rolled back", || {
         it.rollout("web").is_some_and(|it| it.state == RolloutState::RolledBack)
@@ -99,7 +99,7 @@ async fn a_canary_is_promoted() {
     let it = cluster(3).await;
     let _agents = agents(&it.control, &[]);
     it.apply(&containers("web", "1", 3, &quick(", canary: 1"))).await;
-    it.until("it is placed", || it.nodes("web") == [1, 2, 3]).await;
+    it.until("it is placed and ready", || it.nodes("web") == [1, 2, 3] && it.is_ready("web")).await;
     it.apply(&containers("web", "2", 3, &quick(", canary: 1"))).await;
     it.until("the canary sings", || {
         it.rollout("web").is_some_and(|it| it.state == RolloutState::Canary)
@@ -123,7 +123,7 @@ async fn a_new_definition_that_says_where_moves_replicas_when_they_change() {
         format!("  spread: {{spread: specific, agents: [{node}]}}\n  update: {{monitor: 100ms}}\n")
     };
     it.apply(&containers("web", "1", 2, &on(1))).await;
-    it.until("it is placed", || it.nodes("web") == [1, 1]).await;
+    it.until("it is placed and ready", || it.nodes("web") == [1, 1] && it.is_ready("web")).await;
     it.apply(&containers("web", "1", 2, &on(2))).await;
     it.until("it moved", || it.nodes("web") == [2, 2]).await;
     assert_eq!(it.generations("web"), [2, 2]);

@@ -173,6 +173,17 @@ impl Fixture {
         self.assignments(name).values().map(|it| it.generation).collect()
     }
 
+    /// Whether every assigned replica is ready on its node.
+    pub(crate) fn is_ready(&self, name: &str) -> bool {
+        let ready = |index: u32, node: u64| {
+            let key = keyspace::status(&ReplicaKey::new("g", name, index), node);
+            let kv = self.control.store().get(&key).unwrap();
+            let status = kv.map(|kv| serde_json::from_slice::<ReplicaStatus>(&kv.value).unwrap());
+            status.is_some_and(|status| status.ready)
+        };
+        self.assignments(name).iter().all(|(index, it)| it.node.is_some_and(|id| ready(*index, id)))
+    }
+
     /// Revisions at which the assignments were written.
     pub(crate) fn revisions(&self, name: &str) -> Vec<u64> {
         let prefix = format!("{}g/{name}/", keyspace::ASSIGNMENTS);

@@ -1,3 +1,5 @@
+//! Verdicts, told second by second.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Changes of the voters, one by one and from random starts.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Rollouts, told evaluation by evaluation.
+
 use proptest::prelude::*;
 use smr_model::GoDuration;
 
