@@ -1,6 +1,7 @@
 //! What can be typed, as data. No behaviour.
 
 mod client;
+mod cluster;
 mod context;
 mod manager;
 mod node;
@@ -13,6 +14,7 @@ use clap_complete::ArgValueCompleter;
 use smr_model::{DEFAULT_PREFIX, KeyError, Kind, ObjectRef};
 
 pub(crate) use client::*;
+pub(crate) use cluster::*;
 pub(crate) use context::*;
 pub(crate) use manager::*;
 pub(crate) use node::*;
@@ -83,6 +85,9 @@ pub(crate) struct Global {
     /// Group of KIND/NAME (`default` when not given); lists show only it
     #[arg(short, long, alias = "g", global = true, value_name = "GROUP")]
     pub group: Option<String>,
+    /// Read the copy of the node that is asked, which may be behind; works without quorum
+    #[arg(long, global = true)]
+    pub stale: bool,
     /// When to use colours
     #[arg(
         long,

@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod backup;
+pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod edit;
@@ -14,16 +15,19 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod manager;
 pub(crate) mod node;
+pub(crate) mod nodes;
 pub(crate) mod ps;
 pub(crate) mod remove;
 mod replica;
 pub(crate) mod template;
+pub(crate) mod token;
 pub(crate) mod user;
 pub(crate) mod version;
 mod waiting;
 
-use std::future::Future;
+use std::{collections::BTreeMap, fmt::Write as _, future::Future, time::Duration};
 
+use futures_util::future::Either;
 use smr_model::{Kind, ObjectKey, ObjectRef};
 
 use crate::{
@@ -70,7 +74,13 @@ pub(crate) fn client(settings: &Settings, command: ClientCommand) -> Outcome {
         ClientCommand::Exec(args) => block(exec::run(settings, args)),
         ClientCommand::Events(args) => block(events::run(settings, args)),
         ClientCommand::Images(output) => block(ps::images(settings, output.output)),
-        ClientCommand::Nodes(args) => block(ps::nodes(settings, args.output.output)),
+        ClientCommand::Node(args) => block(match args.command {
+            None => Either::Left(nodes::list(settings, args.output.output)),
+            Some(command) => Either::Right(nodes::run(settings, command)),
+        }),
+        ClientCommand::Nodes(args) => block(nodes::list(settings, args.output.output)),
+        ClientCommand::Cluster(command) => block(cluster::run(settings, command)),
+        ClientCommand::Token(command) => block(token::run(settings, command)),
         ClientCommand::Health(output) => block(version::health(settings, output.output)),
         ClientCommand::Version(args) => block(version::run(settings, args)),
     }
@@ -85,6 +95,35 @@ pub(crate) fn block<T>(future: impl Future<Output = Result<T, Error>>) -> Result
     let result = runtime.block_on(future);
     runtime.shutdown_background();
     result
+}
+
+/// Nobody is left without a word for longer than this.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Awaits, and says what is going on if that takes longer than a moment.
+pub(crate) async fn patiently<T>(
+    settings: &Settings,
+    what: &str,
+    future: impl Future<Output = T>,
+) -> T {
+    let mut future = std::pin::pin!(future);
+    match tokio::time::timeout(QUIET, &mut future).await {
+        Ok(done) => done,
+        Err(_) => {
+            settings.printer.note(format_args!("{what} ..."));
+            future.await
+        }
+    }
+}
+
+/// `a=b,c=d`.
+pub(crate) fn pairs(map: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
+    for (key, value) in map {
+        let comma = if text.is_empty() { "" } else { "," };
+        let _ = write!(text, "{comma}{key}={value}");
+    }
+    text
 }
 
 /// The key a resource argument means.

@@ -72,6 +72,13 @@ pub(crate) fn replicas(current: &OsStr) -> Vec<CompletionCandidate> {
     starting(current, items.into_iter().map(|replica| replica.key.to_string()))
 }
 
+/// Nodes by their names.
+pub(crate) fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
+    let nodes = ask(|client| async move { client.nodes().await });
+    let items = nodes.map(|list| list.items).unwrap_or_default();
+    starting(current, items.into_iter().map(|node| node.status.name))
+}
+
 /// Paths and objects.
 pub(crate) fn sources(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut candidates = PathCompleter::any().complete(current);

@@ -182,6 +182,9 @@ pub enum Error {
         /// Replica, state and reason, one line each.
         failed: Vec<String>,
     },
+    /// Nobody leads the cluster.
+    #[error("no node leads just now")]
+    NoLeader,
     /// A question was answered with no.
     #[error("action aborted by user")]
     Aborted,
@@ -334,6 +337,10 @@ impl Error {
             Self::NotOurProcess { .. } => "if no node runs, remove the file",
             Self::WaitTimeout { missing, .. } if !missing.is_empty() => {
                 "`smrctl debug REPLICA` says what the node did; a longer wait is `--timeout 10m`"
+            }
+            Self::NoLeader => {
+                "more than half of the voters have to answer; `smrctl node ls --stale` shows who \
+                 is missing"
             }
             Self::ReplicasFailed { .. } => "`smrctl logs REPLICA` shows its output",
             Self::StartedAndEnded { log, .. } => {

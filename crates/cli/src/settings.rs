@@ -61,6 +61,8 @@ pub(crate) struct Settings {
     pub group: String,
     /// Group that was asked for: the only one in lists.
     pub only_group: Option<String>,
+    /// Whether reads are answered from the copy of the node that is asked.
+    pub stale: bool,
     /// Where output goes.
     pub printer: Printer,
 }
@@ -76,6 +78,7 @@ impl Settings {
             context: global.context.clone(),
             group: global.group.clone().unwrap_or_else(|| "default".to_owned()),
             only_group: global.group.clone(),
+            stale: global.stale,
             printer: Printer::new(global.color),
         }
     }
@@ -90,7 +93,28 @@ impl Settings {
 
     /// A client of the context's cluster.
     pub(crate) fn client(&self) -> Result<Client, Error> {
-        Ok(Client::new(&self.context()?, Options::default())?)
+        Ok(Client::new(&self.context()?, Options::default())?.reading(self.stale))
+    }
+
+    /// Says that what was printed may be old, if that was asked for.
+    pub(crate) fn note_stale(&self, client: &Client, revision: Option<u64>) {
+        if self.stale {
+            self.printer.note(stale_note(client.url(), revision, Timestamp::now()));
+        }
+    }
+
+    /// The same with other contexts.
+    pub(crate) fn with_contexts(&self, dir: &Path) -> Self {
+        Self {
+            persona: self.persona,
+            contexts: ContextStore::open(dir),
+            home: self.home.clone(),
+            context: self.context.clone(),
+            group: self.group.clone(),
+            only_group: self.only_group.clone(),
+            stale: self.stale,
+            printer: self.printer,
+        }
     }
 
     /// What the configuration's defaults depend on.
@@ -98,6 +122,14 @@ impl Settings {
         let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         smr_config::Host { hostname: hostname.trim().to_owned(), home: self.home.clone() }
     }
+}
+
+/// What is said about an answer from a node's own copy.
+fn stale_note(url: &str, revision: Option<u64>, now: Timestamp) -> String {
+    let revision = revision.map(|revision| format!(", revision {revision}")).unwrap_or_default();
+    format!(
+        "note: this is the copy of the node at {url}{revision}, read at {now:.0}; it may be behind"
+    )
 }
 
 /// The home directory: `HOME`, or what `/etc/passwd` says (services have no `HOME`).
@@ -200,6 +232,17 @@ mod tests {
         assert_eq!(seconds("1h30m"), Some(5400));
         assert_eq!(seconds("-5m"), None);
         assert_eq!(seconds("soon"), None);
+    }
+
+    #[test]
+    fn what_may_be_old_says_of_when_it_is() {
+        let now: Timestamp = "2026-01-31T10:00:00Z".parse().unwrap();
+        assert_eq!(
+            stale_note("https://a:1", Some(7), now),
+            "note: this is the copy of the node at https://a:1, revision 7, read at \
+             2026-01-31T10:00:00Z; it may be behind"
+        );
+        assert!(stale_note("u", None, now).contains("at u, read"));
     }
 
     #[test]

@@ -6,7 +6,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;
 use smr_model::{Kind, ObjectRef};
 
-use super::{ContextArgs, OutputArg, ReplicaArg, ResourceArg};
+use super::{
+    ClusterCommand, ContextArgs, NodeArgs, OutputArg, ReplicaArg, ResourceArg, TokenCommand,
+};
 use crate::{complete, settings::Seconds};
 
 /// Commands that talk to a cluster.
@@ -48,9 +50,16 @@ pub(crate) enum ClientCommand {
     Context(ContextArgs),
     /// Show the images of replicas
     Images(OutputArg),
-    /// Show nodes
-    #[command(visible_alias = "node")]
+    /// Show and change nodes
+    Node(NodeArgs),
+    /// List nodes, as `node ls` does
     Nodes(NodesArgs),
+    /// Show members and settings of the cluster, hand over the lead
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Let other machines join
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Show whether the node and its parts work
     Health(OutputArg),
     /// Explain the fields of a kind

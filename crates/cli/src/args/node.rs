@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{GenerateArgs, OutputArg, UserCommand};
+use super::{GenerateArgs, OutputArg, RoleArg, UserCommand};
 use crate::settings::Seconds;
 
 /// Commands that concern the node of this machine.
@@ -54,6 +54,21 @@ pub(crate) struct OverrideArgs {
     /// Address the control API listens on; may be repeated
     #[arg(long, value_name = "IP:PORT")]
     pub listen: Vec<String>,
+    /// Control API of a member of the cluster to join; may be repeated
+    #[arg(long, value_name = "URL")]
+    pub join: Vec<String>,
+    /// File with a join token, `-` for standard input; or the variable SMR_JOIN_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// What to be when joining
+    #[arg(long, value_enum, value_name = "ROLE")]
+    pub role: Option<RoleArg>,
+    /// Address other nodes are answered at; may be repeated
+    #[arg(long, value_name = "IP:PORT")]
+    pub cluster_listen: Vec<String>,
+    /// Where other nodes reach this one
+    #[arg(long, value_name = "HOST:PORT")]
+    pub cluster_address: Option<String>,
     /// Directory of the node's data
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
@@ -70,6 +85,12 @@ pub(crate) struct OverrideArgs {
 
 /// Arguments of `start`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  smr start                                    # a cluster of one node, for this machine only
+  smr start --domain node-1.example.com --listen 0.0.0.0:1443 --cluster-listen 0.0.0.0:9212
+  smr start --token-file join-token --domain node-2.example.com --listen 0.0.0.0:1443 \\
+    --cluster-listen 0.0.0.0:9212              # `smrctl token create` makes the token")]
 pub(crate) struct StartArgs {
     #[command(flatten)]
     pub config: ConfigArg,

@@ -249,7 +249,7 @@ fn read_line() -> Result<String, Error> {
     Ok(line.trim().to_owned())
 }
 
-fn read_input() -> Result<String, Error> {
+pub(crate) fn read_input() -> Result<String, Error> {
     let mut text = String::new();
     io::stdin()
         .lock()

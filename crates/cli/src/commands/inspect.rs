@@ -17,14 +17,23 @@ use crate::{
 /// The stored definition.
 pub(crate) async fn get(settings: &Settings, args: GetArgs) -> Outcome {
     let key = object_key(settings, &args.resource.resource)?;
-    let object = fetch(&settings.client()?, &key, args.reveal).await?;
-    print(settings, args.output, &key, &object.definition)
+    let client = settings.client()?;
+    let object = fetch(&client, &key, args.reveal).await?;
+    let printed = print(settings, args.output, &key, &object.definition)?;
+    settings.note_stale(&client, None);
+    Ok(printed)
 }
 
 /// Status, definition and events of a replica; the whole object for everything else.
 pub(crate) async fn inspect(settings: &Settings, args: InspectArgs) -> Outcome {
-    let key = object_key(settings, &args.resource)?;
     let client = settings.client()?;
+    let printed = show(settings, &client, args).await?;
+    settings.note_stale(&client, None);
+    Ok(printed)
+}
+
+async fn show(settings: &Settings, client: &Client, args: InspectArgs) -> Outcome {
+    let key = object_key(settings, &args.resource)?;
     if key.kind == Kind::Containers {
         let (group, name) = replica_name(settings, &args.resource)?;
         match client.replica(&group, &name).await.map_err(Error::from) {
@@ -33,7 +42,7 @@ pub(crate) async fn inspect(settings: &Settings, args: InspectArgs) -> Outcome {
             Err(err) => return Err(err),
         }
     }
-    let missing = match fetch(&client, &key, args.reveal).await {
+    let missing = match fetch(client, &key, args.reveal).await {
         Err(err @ Error::ResourceNotFound { .. }) if key.kind == Kind::Containers => err,
         object => return print(settings, args.output, &key, &object?),
     };

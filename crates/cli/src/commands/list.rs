@@ -23,7 +23,9 @@ pub(crate) async fn run(
         names,
         ..ObjectQuery::default()
     };
-    let mut list = settings.client()?.objects(&query).await?.items;
+    let client = settings.client()?;
+    let objects = client.objects(&query).await?;
+    let mut list = objects.items;
     list.sort_by(|a, b| {
         (a.key.kind, &a.key.prefix)
             .cmp(&(b.key.kind, &b.key.prefix))
@@ -41,5 +43,6 @@ pub(crate) async fn run(
             printer.lines(list.iter().map(|object| &object.key))?;
         }
     }
+    settings.note_stale(&client, Some(objects.revision));
     Ok(DONE)
 }

@@ -1,10 +1,13 @@
 //! `start`, `stop`, `status`: the node of this machine.
 
+mod join_token;
+
 use std::path::PathBuf;
 
 use serde::Serialize;
 use smr_client::{Client, Options};
 use smr_config::{Config, Override};
+use smr_model::NodeRole;
 use smr_pki::ContextStore;
 
 use super::{DONE, Outcome, block, version};
@@ -22,7 +25,10 @@ pub(crate) fn start(settings: &Settings, args: &StartArgs, hooks: Hooks) -> Outc
         // Fails only for a process that leads a group, which then has a session of its own.
         let _ = rustix::process::setsid();
     }
-    let config = load(settings, &args.config)?.override_with(&overrides(&args.overrides)?)?;
+    let mut overrides = overrides(&args.overrides)?;
+    join_token::announce(&mut overrides, args);
+    let config = load(settings, &args.config)?.override_with(&overrides)?;
+    let config = join_token::take(config, args)?;
     let _held = Held::hold(&config.data.dir)?;
     (hooks.start)(config).map_err(|source| Error::Start { source })?;
     Ok(DONE)
@@ -53,11 +59,27 @@ pub(crate) fn overrides(args: &OverrideArgs) -> Result<Vec<Override>, Error> {
             origin: flag.to_owned(),
         })
     };
+    // Standard input is read when everything else is known to be right.
+    let token_file = args.token_file.as_ref().filter(|path| **path != *join_token::STDIN);
+    let token_file = match token_file.map(std::path::absolute) {
+        None => None,
+        Some(Ok(path)) => Some(path.display().to_string()),
+        Some(Err(source)) => {
+            let path = args.token_file.clone().unwrap_or_default();
+            return Err(Error::Read { path, source });
+        }
+    };
+    let role = args.role.map(|role| NodeRole::from(role).as_str().to_owned());
     let mut overrides: Vec<Override> = [
         single("node.name", "--name", &args.name),
         list("node.domains", "--domain", &args.domains),
         list("node.ips", "--ip", &args.ips),
         list("api.listen", "--listen", &args.listen),
+        list("cluster.join", "--join", &args.join),
+        single("cluster.token_file", "--token-file", &token_file),
+        single("cluster.role", "--role", &role),
+        list("cluster.listen", "--cluster-listen", &args.cluster_listen),
+        single("cluster.address", "--cluster-address", &args.cluster_address),
         single("data.dir", "--data-dir", &args.data_dir),
         single("docker.host", "--docker", &args.docker),
         single("bootstrap.manifests", "--manifests", &args.manifests),

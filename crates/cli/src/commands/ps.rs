@@ -1,4 +1,4 @@
-//! `ps`, `containers`, `images`, `nodes`.
+//! `ps`, `containers`, `images`.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{DONE, Outcome};
 use crate::{
     args::{Output, ReplicaView},
     error::Error,
-    output::{image_table, node_table, reason_lines, replica_table, silent_engines, sort_replicas},
+    output::{image_table, reason_lines, replica_table, silent_engines, sort_replicas},
     settings::{Settings, stderr_is_terminal},
 };
 
@@ -80,9 +80,11 @@ async fn changed(client: &Client, stream: &mut Stream) -> Result<WatchKind, Erro
 
 async fn show(settings: &Settings, client: &Client, output: Output) -> Result<(), Error> {
     let query = ReplicaQuery { group: settings.only_group.clone(), name: None };
-    let mut list = client.replicas(&query).await?.items;
-    sort_replicas(&mut list);
-    print(settings, &list, output)
+    let mut list = client.replicas(&query).await?;
+    sort_replicas(&mut list.items);
+    print(settings, &list.items, output)?;
+    settings.note_stale(client, Some(list.revision));
+    Ok(())
 }
 
 fn print(settings: &Settings, list: &[ReplicaStatus], output: Output) -> Result<(), Error> {
@@ -115,7 +117,9 @@ fn print(settings: &Settings, list: &[ReplicaStatus], output: Output) -> Result<
 
 /// `images`.
 pub(crate) async fn images(settings: &Settings, output: Output) -> Outcome {
-    let mut list = settings.client()?.images().await?.items;
+    let client = settings.client()?;
+    let images = client.images().await?;
+    let mut list = images.items;
     if let Some(group) = &settings.only_group {
         let start = format!("{}/{group}/", Kind::Containers);
         list.retain(|image| image.container.starts_with(&start));
@@ -132,24 +136,6 @@ pub(crate) async fn images(settings: &Settings, output: Output) -> Outcome {
             }
         }
     }
-    Ok(DONE)
-}
-
-/// `nodes`.
-pub(crate) async fn nodes(settings: &Settings, output: Output) -> Outcome {
-    let list = settings.client()?.nodes().await?.items;
-    let printer = settings.printer;
-    match output {
-        Output::Table | Output::Wide => {
-            printer.table(&node_table(&list, output == Output::Wide, Timestamp::now()))?;
-        }
-        Output::Json => printer.json(&list)?,
-        Output::Yaml => printer.yaml(&list)?,
-        Output::Name => {
-            for node in &list {
-                printer.line(&node.status.name)?;
-            }
-        }
-    }
+    settings.note_stale(&client, Some(images.revision));
     Ok(DONE)
 }

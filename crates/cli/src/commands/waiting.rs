@@ -13,6 +13,7 @@ use smr_client::Client;
 use smr_wire::{StreamItem, WatchEvent, WatchQuery};
 use tokio::time::Instant;
 
+use super::nodes::Evacuation;
 use crate::{
     error::{Error, count},
     output::Printer,
@@ -106,6 +107,45 @@ pub(super) async fn gone(
         what: "gone".to_owned(),
         seconds: timeout.as_secs(),
         missing: gone.missing(),
+    })?
+}
+
+/// Waits until a node is empty.
+pub(super) async fn evacuated(
+    settings: &Settings,
+    client: &Client,
+    evacuation: &mut Evacuation,
+    timeout: Duration,
+) -> Result<(), Error> {
+    let mut screen = Screen::new(settings.printer);
+    let mut told = (0, 0);
+    let waited = tokio::time::timeout(timeout, async {
+        let mut watch = Watch::new(client, settings.printer);
+        while !evacuation.is_done() {
+            match watch.next().await? {
+                Seen::Again => evacuation.restart(),
+                Seen::Change(event) => evacuation.see(*event),
+                Seen::Nothing => {}
+            }
+            let (gone, all) = evacuation.counts();
+            let progress = format!("{gone} of {} moved", count(all, "replica"));
+            if screen.redraws {
+                let mut lines = evacuation.missing();
+                lines.push(progress);
+                screen.draw(&lines);
+            } else if told != (gone, all) {
+                told = (gone, all);
+                screen.note(&progress);
+            }
+        }
+        Ok::<_, Error>(())
+    })
+    .await;
+    screen.clear();
+    waited.map_err(|_| Error::WaitTimeout {
+        what: "drained".to_owned(),
+        seconds: timeout.as_secs(),
+        missing: evacuation.missing(),
     })?
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use smr_model::{ObjectKey, ReplicaState, ReplicaStatus, natural_cmp};
-use smr_wire::{Image, NodeView};
+use smr_wire::Image;
 
 use super::{Paint, Table, age};
 
@@ -94,47 +94,6 @@ pub(crate) fn object_table<'a>(keys: impl IntoIterator<Item = &'a ObjectKey>) ->
     table
 }
 
-/// `nodes`.
-pub(crate) fn node_table(nodes: &[NodeView], wide: bool, now: Timestamp) -> Table {
-    let mut header = vec!["NODE", "ADDRESSES", "VERSION", "ENGINE", "ENGINE STATE", "UP"];
-    if wide {
-        header.extend(["ID", "OS", "KERNEL", "ARCH", "CPUS", "MEMORY", "LABELS"]);
-    }
-    let mut table = Table::new(header);
-    for node in nodes.iter().map(|view| &view.status) {
-        let (state, paint) = if node.engine_ready {
-            ("ready".to_owned(), Paint::Good)
-        } else if node.engine_message.is_empty() {
-            ("not ready".to_owned(), Paint::Bad)
-        } else {
-            (format!("not ready: {}", node.engine_message), Paint::Bad)
-        };
-        let mut cells = vec![
-            (node.name.clone(), Paint::Plain),
-            (or_dash(node.addresses.join(", ")), Paint::Plain),
-            (node.version.clone(), Paint::Plain),
-            (or_dash(node.engine.clone()), Paint::Plain),
-            (state, paint),
-            (age(node.started_at, now), Paint::Plain),
-        ];
-        if wide {
-            let labels = node.labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>();
-            let plain = [
-                node.id.to_string(),
-                or_dash(node.os.clone()),
-                or_dash(node.kernel.clone()),
-                or_dash(node.arch.clone()),
-                node.cpus.to_string(),
-                format!("{} MiB", node.memory >> 20),
-                or_dash(labels.join(",")),
-            ];
-            cells.extend(plain.map(|text| (text, Paint::Plain)));
-        }
-        table.row(cells);
-    }
-    table
-}
-
 /// Colour of a state.
 fn paint(state: ReplicaState) -> Paint {
     match state {
@@ -165,7 +124,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn or_dash(text: String) -> String {
+pub(super) fn or_dash(text: String) -> String {
     if text.is_empty() { "-".to_owned() } else { text }
 }
 
