@@ -123,7 +123,7 @@ impl Executor {
                     spec_hash: hash,
                 }))
             }
-            Action::Start { id, .. } => {
+            Action::Start { id, .. } | Action::Revive { id } => {
                 let _turn = turn(&self.work).await?;
                 engine.start(&id).await.map_err(failed)?;
                 Ok(Outcome::Started)

@@ -82,10 +82,11 @@ pub fn handover(
     if !runs_here {
         return Duty::Leave;
     }
-    let successor = others.iter().find(|other| other.node == node);
+    // What a node said before it went down does not count: until the replica gets another node, or
+    // that one is back, this container is all there is.
+    let successor = others.iter().find(|other| other.node == node && !other.down);
     let done = successor.is_some_and(|other| {
-        other.down
-            || (other.sighting.ready && other.sighting.generation == assignment.generation)
+        (other.sighting.ready && other.sighting.generation == assignment.generation)
             || other.sighting.state == ReplicaState::Completed
     });
     if done || order() == UpdateOrder::StopFirst { Duty::Leave } else { Duty::Keep(node) }
@@ -167,10 +168,12 @@ mod tests {
         let mut there = other(2, true);
         there.sighting.generation = 2;
         check(2, true, &[there], StartFirst, Duty::Leave);
+        there.down = true;
+        check(2, true, &[there], StartFirst, Duty::Keep(2));
+        there.down = false;
         there.sighting.ready = false;
         check(2, true, &[there], StartFirst, Duty::Keep(2));
-        there.down = true;
-        check(2, true, &[there], StartFirst, Duty::Leave);
+        check(2, true, &[there], StopFirst, Duty::Leave);
     }
 
     #[test]

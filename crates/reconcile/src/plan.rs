@@ -90,6 +90,10 @@ pub struct Memory {
     pub(crate) looked: bool,
     /// Digest for whose sake the running container is being replaced.
     pub(crate) replacing: String,
+    /// How often the container from before was started again, and when it may be once more.
+    pub(crate) revived: (u32, Option<Timestamp>),
+    /// Container from before that did not start again.
+    pub(crate) revive_failed: Option<String>,
     /// When the removal of the container from before is tried again.
     pub(crate) retire_at: Option<Timestamp>,
     /// Failures of that in a row.

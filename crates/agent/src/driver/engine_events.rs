@@ -164,6 +164,7 @@ fn is_changing(slot: &Slot) -> bool {
         | ActionKind::Stop
         | ActionKind::SetAside
         | ActionKind::TakeBack
+        | ActionKind::Revive
         | ActionKind::Retire
         | ActionKind::Remove => true,
         ActionKind::Pull(_) | ActionKind::Readiness | ActionKind::Liveness => false,

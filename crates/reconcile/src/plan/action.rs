@@ -71,6 +71,11 @@ pub enum Action {
         /// The name.
         name: String,
     },
+    /// Start a container that was set aside and has ended before the next one was ready.
+    Revive {
+        /// Its id.
+        id: String,
+    },
     /// End and remove a container that was set aside.
     Retire {
         /// Its id.
@@ -120,6 +125,8 @@ pub enum ActionKind {
     SetAside,
     /// [`Action::TakeBack`]
     TakeBack,
+    /// [`Action::Revive`]
+    Revive,
     /// [`Action::Retire`]
     Retire,
     /// [`Action::Remove`]
@@ -140,6 +147,7 @@ impl ActionKind {
             | Self::Stop
             | Self::SetAside
             | Self::TakeBack
+            | Self::Revive
             | Self::Retire
             | Self::Remove => false,
         }
@@ -156,6 +164,7 @@ impl Action {
             Self::Stop { .. } => ActionKind::Stop,
             Self::SetAside { .. } => ActionKind::SetAside,
             Self::TakeBack { .. } => ActionKind::TakeBack,
+            Self::Revive { .. } => ActionKind::Revive,
             Self::Retire { .. } => ActionKind::Retire,
             Self::Remove { .. } => ActionKind::Remove,
             Self::Readiness { .. } => ActionKind::Readiness,
@@ -174,6 +183,7 @@ impl fmt::Display for Action {
             Self::Stop { id, .. } => write!(f, "stop container {}", short(id)),
             Self::SetAside { id, .. } => write!(f, "set container {} aside", short(id)),
             Self::TakeBack { id, .. } => write!(f, "take container {} back", short(id)),
+            Self::Revive { id } => write!(f, "start former container {}", short(id)),
             Self::Retire { id, .. } => write!(f, "remove former container {}", short(id)),
             Self::Remove { ids, .. } => {
                 let ids: Vec<_> = ids.iter().map(|id| short(id)).collect();

@@ -6,10 +6,13 @@
 
 use std::sync::Arc;
 
-use smr_model::{EngineState, Reason, ReplicaState, spec::UpdateOrder};
+use smr_model::{
+    EngineState, Reason, ReplicaState,
+    spec::{RestartPolicy, UpdateOrder},
+};
 
-use super::{Action, Replica, Target, Wanted, steps::Planner};
-use crate::seen::Seen;
+use super::{Action, Replica, Target, Wanted, span, steps::Planner};
+use crate::{backoff::crash_delay, seen::Seen};
 
 /// What the name of a container that was set aside ends with.
 pub const PREVIOUS: &str = ".previous";
@@ -99,10 +102,36 @@ impl Planner<'_> {
         }
         let completed = self.replica.status.state == ReplicaState::Completed;
         let stops_first = wanted.order == UpdateOrder::StopFirst;
+        if !stops_first && !completed && self.can_revive(&previous, target) {
+            return self.revives(&previous, target);
+        }
         if stops_first || completed || !previous.runs() {
             return self.retires(target) || (stops_first && !has_main);
         }
         false
+    }
+
+    /// Whether the container from before has ended although nothing else is ready.
+    fn can_revive(&self, previous: &Seen, target: &Target) -> bool {
+        previous.state == EngineState::Exited
+            && !self.replica.status.ready
+            && target.rendered.restart == RestartPolicy::Always
+            && self.replica.memory.revive_failed.as_ref() != Some(&previous.id)
+    }
+
+    /// Starts the container from before again, with the delays of any container that dies. Whether it
+    /// does now.
+    fn revives(&mut self, previous: &Seen, target: &Arc<Target>) -> bool {
+        let name = self.replica.status.key.generated_name();
+        let (count, at) = &mut self.replica.memory.revived;
+        if let Some(at) = at.filter(|at| *at > self.now) {
+            self.wake_at(at);
+            return false;
+        }
+        *count += 1;
+        *at = Some(self.now + span(crash_delay(*count + 1, &name)));
+        self.act(Action::Revive { id: previous.id.clone() }, &target.main_hash);
+        true
     }
 
     /// The definition from before is wanted again and its container still runs.

@@ -55,6 +55,12 @@ pub fn settle(now: Timestamp, replica: &mut Replica, kind: ActionKind, outcome: 
                 }
             }
         }
+        Outcome::Started if kind == ActionKind::Revive => {
+            if let Some(seen) = replica.previous.as_mut() {
+                seen.state = EngineState::Running;
+                seen.started_at = Some(now);
+            }
+        }
         Outcome::Started => {
             let slot = match kind {
                 ActionKind::Start(Role::Init) => &mut replica.init,
@@ -94,6 +100,7 @@ fn done(replica: &mut Replica, kind: ActionKind) {
         // These have outcomes of their own.
         ActionKind::Stop
         | ActionKind::Remove
+        | ActionKind::Revive
         | ActionKind::Retire
         | ActionKind::Create(_)
         | ActionKind::Start(_) => {}
@@ -119,6 +126,9 @@ fn failed(now: Timestamp, replica: &mut Replica, kind: ActionKind, problem: Prob
             ActionKind::Readiness | ActionKind::Liveness,
         ) => replica.memory.check_at = Some(now + CHECK_AGAIN),
         (ProblemKind::NotFound, ActionKind::Stop) => replica.main = None,
+        (_, ActionKind::Revive) => {
+            replica.memory.revive_failed = replica.previous.as_ref().map(|seen| seen.id.clone());
+        }
         // What serves is not to blame for what was before it.
         (_, ActionKind::Retire) => {
             replica.memory.retire_failures += 1;

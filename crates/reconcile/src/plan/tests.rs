@@ -103,7 +103,7 @@ impl Story {
     fn good_outcome(&mut self, action: &Action) -> Outcome {
         match action {
             Action::Create { hash, .. } => Outcome::Created(self.seen(&hash.clone())),
-            Action::Start { .. } => Outcome::Started,
+            Action::Start { .. } | Action::Revive { .. } => Outcome::Started,
             Action::Stop { .. } => {
                 let mut seen = self.replica.main.clone().unwrap();
                 seen.state = EngineState::Exited;

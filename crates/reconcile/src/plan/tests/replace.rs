@@ -140,6 +140,48 @@ fn when_the_next_one_fails_the_one_from_before_serves_and_the_status_says_so() {
     story.check_replaced("hash of b");
 }
 
+/// The engine was restarted, or it crashed: as long as nothing better is ready, it is started again.
+#[test]
+fn the_one_from_before_is_started_again_while_the_next_one_is_not_ready() {
+    let mut story = Story::changed();
+    assert!(story.step());
+    let old = story.replica.previous.as_ref().unwrap().id.clone();
+    let mut last = jiff::SignedDuration::ZERO;
+    for death in 1..5 {
+        story.replica.previous.as_mut().unwrap().state = EngineState::Exited;
+        let revive = story.plan().action.unwrap();
+        assert_eq!(revive.kind(), ActionKind::Revive, "death {death}");
+        story.settle(&revive, Outcome::Started);
+        assert_eq!(story.replica.previous.as_ref().unwrap().id, old);
+        // At once it would be too soon, and the next one is not held up.
+        story.replica.previous.as_mut().unwrap().state = EngineState::Exited;
+        let plan = story.plan();
+        assert_eq!(plan.action.unwrap().kind(), ActionKind::Create(Role::Main));
+        story.replica.busy = None;
+        let at = plan.wake_at.expect("time will tell");
+        assert!(at.duration_since(story.now) > last);
+        last = at.duration_since(story.now);
+        story.now = at;
+    }
+    story.run();
+    story.check_replaced("hash of b");
+}
+
+#[test]
+fn one_from_before_that_does_not_start_again_is_removed() {
+    let mut story = Story::changed();
+    assert!(story.step());
+    story.replica.previous.as_mut().unwrap().state = EngineState::Exited;
+    let revive = story.plan().action.unwrap();
+    let kind = ProblemKind::Refused;
+    let problem = Problem { kind, code: "EngineFailed".into(), message: "no".into() };
+    story.settle(&revive, Outcome::Failed(problem));
+    assert_eq!(story.plan().action.unwrap().kind(), ActionKind::Retire);
+    story.replica.busy = None;
+    story.run();
+    story.check_replaced("hash of b");
+}
+
 #[test]
 fn a_refused_creation_leaves_the_one_from_before_alone() {
     let mut story = Story::changed();
