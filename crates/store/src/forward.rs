@@ -287,6 +287,11 @@ pub(crate) async fn handle(
     Ok(encode(&answer))
 }
 
+/// The answer of a member that took no notice of the commands.
+pub(crate) fn decline() -> Vec<u8> {
+    encode(&Err::<ProposeAnswer, _>(Declined::NotLeader(None)))
+}
+
 /// Counts as writing for as long as it lives.
 struct Writing<'a>(&'a Cluster);
 

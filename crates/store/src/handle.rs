@@ -17,7 +17,11 @@ impl Store {
     ///
     /// [`Error::BadMessage`] and [`Error::Stopped`]; everything else travels inside the answer.
     pub async fn handle(&self, rpc: Rpc) -> Result<Vec<u8>, Error> {
-        self.running()?;
+        match self.running() {
+            // Said so, the other one takes it to the next leader; an error would leave it in doubt.
+            Err(_) if rpc.kind == RpcKind::Propose => return Ok(forward::decline()),
+            running => running?,
+        }
         let inner = self.inner();
         let raft = &inner.raft;
         match rpc.kind {

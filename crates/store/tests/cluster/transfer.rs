@@ -66,6 +66,29 @@ async fn writes_go_on_while_leadership_moves_among_five() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_write_fails_while_one_member_after_the_other_restarts() {
+    let mut cluster = Cluster::start(3).await;
+    let mut longest = Duration::ZERO;
+    for id in [1, 2, 3] {
+        let stop = Arc::new(AtomicBool::new(false));
+        let leaving = cluster.stores.remove(&id).unwrap();
+        let writers = writers(&cluster, &stop);
+        leaving.step_down().await.unwrap();
+        cluster.stores.insert(id, leaving);
+        cluster.kill(id).await;
+        cluster.open(id).await;
+        cluster.agreed().await;
+        stop.store(true, Ordering::Relaxed);
+        for writer in writers {
+            longest = longest.max(writer.await.unwrap());
+        }
+    }
+    println!("longest write during restarts: {longest:?}");
+    cluster.converged().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_steps_down_passes_on_to_one_that_answers() {
     let mut cluster = Cluster::start(3).await;
     cluster.kill(2).await;
