@@ -15,6 +15,8 @@ use crate::{Error, Member, MemberStatus, NodeId, Store};
 
 /// Entries a member may lack and still count as up to date.
 const CAUGHT_UP: u64 = 1000;
+/// How much longer a member that answers may go without progress than one that does not.
+const INSTALL_PATIENCE: u32 = 6;
 
 impl Store {
     /// All members with their addresses, in order of identity, as this node knows them.
@@ -43,8 +45,10 @@ impl Store {
                 address: node.addr.clone(),
                 voter: voters.contains(id),
                 matched,
-                lag: progress
-                    .map(|_| last.map_or(0, |last| last + 1) - matched.map_or(0, |m| m + 1)),
+                lag: progress.map(|_| {
+                    let entries = |index: Option<u64>| index.map_or(0, |index| index + 1);
+                    entries(last).saturating_sub(entries(matched))
+                }),
                 last_contact: match contact.answered {
                     _ if me => Some(Duration::ZERO),
                     at => at.map(|at| at.elapsed()),
@@ -84,11 +88,13 @@ impl Store {
             }
             let progress = (status.matched, status.snapshot.map(|snapshot| snapshot.sent));
             let alive = status.last_contact.is_some_and(|age| age <= inner.cluster.patience());
-            if alive || best != Some(progress) {
+            if best != Some(progress) {
                 best = Some(progress);
                 silent_since = Instant::now();
             }
-            if silent_since.elapsed() > inner.cluster.propose_timeout {
+            // Loading a snapshot takes its time and shows no progress.
+            let limit = inner.cluster.propose_timeout * if alive { INSTALL_PATIENCE } else { 1 };
+            if silent_since.elapsed() > limit {
                 return Err(Error::Unreachable { id });
             }
             let mut metrics = inner.raft.data_metrics();
