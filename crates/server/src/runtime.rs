@@ -44,8 +44,9 @@ pub trait Runtime: Send + Sync + 'static {
     fn version(&self) -> Version;
 
     /// An online backup: a complete file, opened for reading from its beginning. It is nobody
-    /// else's business to remove it.
-    async fn backup(&self) -> Result<tokio::fs::File, ApiError>;
+    /// else's business to remove it. `lock` is what the caller sent in
+    /// [`smr_wire::routes::BACKUP_LOCK`].
+    async fn backup(&self, lock: Option<&str>) -> Result<tokio::fs::File, ApiError>;
 }
 
 /// A piece of a container's log.

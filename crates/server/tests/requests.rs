@@ -164,7 +164,7 @@ async fn watches_resume_and_events_follow() {
         (response.bytes_stream(), Vec::new())
     };
     let (mut watch, mut watched) = open(routes::WATCH).await;
-    let (mut events, mut heard) = open("/api/v1/events?follow=true").await;
+    let (mut events, mut heard) = open("/api/v1/events?follow=true&new=true").await;
     let mut synced = 0;
     while synced == 0 {
         let Some(StreamItem::Watch(event)) = next_line(&mut watch, &mut watched).await else {

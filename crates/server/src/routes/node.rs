@@ -2,7 +2,8 @@
 
 use axum::{body::Body, extract::State, response::Response};
 use futures_util::StreamExt as _;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use smr_wire::{ApiError, Code, routes};
 use tokio_util::io::ReaderStream;
 
 use crate::{
@@ -21,8 +22,16 @@ pub(super) async fn version(State(api): State<Api>) -> Response {
     json(StatusCode::OK, &api.runtime.version())
 }
 
-pub(super) async fn backup(State(api): State<Api>, caller: Caller) -> Result<Response, Failure> {
-    let file = api.runtime.backup().await?;
+pub(super) async fn backup(
+    State(api): State<Api>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let lock = headers.get(routes::BACKUP_LOCK).map(HeaderValue::to_str).transpose();
+    let lock = lock.map_err(|_| {
+        ApiError::new(Code::BadRequest, format!("the header `{}` is no text", routes::BACKUP_LOCK))
+    })?;
+    let file = api.runtime.backup(lock).await?;
     let size = file.metadata().await.map(|metadata| metadata.len());
     // Cut short, which the announced length gives away, when the caller is shut out.
     let shut_out = async move { caller.refused().await };

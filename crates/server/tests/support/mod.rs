@@ -13,11 +13,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use jiff::Timestamp;
-use smr_control::{Control, Options, Report};
+use smr_client::Client;
+use smr_control::{Control, MemberFacts, Options, Registration, Report};
 use smr_model::{ReplicaKey, ReplicaState, ReplicaStatus};
 use smr_pki::{
-    Alpn, Authority, Credentials, DataKey, ExposeSecret as _, Role, Subject, client_config,
-    server_config,
+    Alpn, Authority, AuthoritySet, Credentials, DataKey, ExposeSecret as _, RevocationList, Role,
+    Subject, TlsMaterial, client_config,
 };
 use smr_server::{ExecInput, ExecOutput, ExecSession, LogChunk, Runtime, Server, ServerConfig};
 use smr_store::Store;
@@ -33,6 +34,7 @@ pub(crate) struct Lab {
     pub(crate) runtime: Arc<Pretend>,
     pub(crate) server: Server,
     pub(crate) address: SocketAddr,
+    pub(crate) revoked: RevocationList,
     pub(crate) dir: TempDir,
 }
 
@@ -51,23 +53,48 @@ pub(crate) async fn lab() -> Lab {
     lab_with(|_| ()).await
 }
 
+/// The first node of a cluster with one replica.
 pub(crate) async fn lab_with(change: impl FnOnce(&mut ServerConfig)) -> Lab {
+    let lab = lab_over(true, change).await;
+    let report = Report { put: vec![status()], ..Report::default() };
+    lab.control.report(report).await.unwrap();
+    let authorities = AuthoritySet::new(lab.authority.clone());
+    assert!(lab.control.found_authorities(&authorities).await.unwrap());
+    let facts = MemberFacts {
+        name: "node-1".to_owned(),
+        peer: "192.0.2.1:9212".to_owned(),
+        api: lab.url(""),
+        key_id: "founder".to_owned(),
+        epoch: 1,
+        instance: "first".to_owned(),
+    };
+    let founded = lab.control.register_founder(&facts, Timestamp::now()).await.unwrap();
+    assert!(matches!(founded, Registration::Registered(_)));
+    lab
+}
+
+/// A node with nothing in its store; without `bootstrap` one that waits for a leader to say what
+/// there is.
+pub(crate) async fn lab_over(bootstrap: bool, change: impl FnOnce(&mut ServerConfig)) -> Lab {
     let dir = TempDir::new().unwrap();
-    let store = Store::open(smr_store::Options::new(dir.path().join("data"))).await.unwrap();
+    let mut options = smr_store::Options::new(dir.path().join("data"));
+    options.bootstrap = bootstrap;
+    let store = Store::open(options).await.unwrap();
     let options = Options { node_id: 1, node_name: "node-1".to_owned() };
     let control = Control::new(store, DataKey::from_bytes(&[7; 32]), options);
-    let report = Report { put: vec![status()], ..Report::default() };
-    control.report(report).await.unwrap();
-    let authority = Authority::create(DAY * 10, Timestamp::now()).unwrap();
+    let authority = Authority::create(DAY * 3650, Timestamp::now()).unwrap();
     let node = Subject::node("node-1", &[], &[]).unwrap();
     let credentials = authority.issue(&node, DAY, Timestamp::now()).unwrap();
+    let revoked = RevocationList::new();
     let mut config = ServerConfig::new(vec!["127.0.0.1:0".parse().unwrap()]);
+    config.revoked = revoked.clone();
     change(&mut config);
     let runtime = Arc::new(Pretend::default());
-    let tls = server_config(&credentials).unwrap();
+    let tls = TlsMaterial::new(&credentials).unwrap().with_revocation(revoked.clone());
+    let tls = tls.server_config().unwrap();
     let server = Server::start(config, tls, control.clone(), runtime.clone()).await.unwrap();
     let address = server.addresses()[0];
-    Lab { control, authority, runtime, server, address, dir }
+    Lab { control, authority, runtime, server, address, revoked, dir }
 }
 
 impl Lab {
@@ -79,6 +106,21 @@ impl Lab {
         client(&self.user(role))
     }
 
+    /// The client of this project.
+    pub(crate) fn api(&self, role: Role) -> Client {
+        self.api_with(&self.user(role))
+    }
+
+    pub(crate) fn api_with(&self, credentials: &Credentials) -> Client {
+        Client::with_credentials(&self.url(""), credentials, smr_client::Options::default())
+            .unwrap()
+    }
+
+    /// What a node does when the keyspace says that certificates are revoked.
+    pub(crate) fn follow_revocations(&self) {
+        self.revoked.replace(self.control.revoked_serials().unwrap());
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.address)
     }
@@ -87,6 +129,7 @@ impl Lab {
 pub(crate) fn user(authority: &Authority, role: Role, life: Duration) -> Credentials {
     let subject = match role {
         Role::Node => Subject::node("node-2", &[], &[]).unwrap(),
+        Role::Join => Subject::joiner("none").unwrap(),
         role => Subject::user("kim", role).unwrap(),
     };
     authority.issue(&subject, life, Timestamp::now()).unwrap()
@@ -178,7 +221,7 @@ impl Runtime for Pretend {
         Version { version: "0.1.0".into(), node: "node-1".into(), engine: String::new() }
     }
 
-    async fn backup(&self) -> Result<tokio::fs::File, ApiError> {
+    async fn backup(&self, _: Option<&str>) -> Result<tokio::fs::File, ApiError> {
         self.begun.notify_one();
         self.finish.notified().await;
         let file = tempfile::tempfile().unwrap();
