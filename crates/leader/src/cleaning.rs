@@ -90,7 +90,9 @@ fn of_removed_nodes(term: &Term, nodes: &Nodes, removals: &mut Vec<Removal>) -> 
         let compare = Compare::exists(keyspace::removed(id));
         removals.push(Removal { compare, op: Op::delete(key) });
     };
-    for prefix in [keyspace::HEALTH, keyspace::NODE_SETTINGS, keyspace::NODES] {
+    let prefixes =
+        [keyspace::HEALTH, keyspace::NODE_SETTINGS, keyspace::NODES, keyspace::INSTANCES];
+    for prefix in prefixes {
         for (key, _) in keys(term, prefix)? {
             if let Some(id) = keyspace::parse_id(prefix, &key)
                 && nodes.removed.contains(&id)
