@@ -92,7 +92,7 @@ impl FromRequest<Api> for Text {
 async fn read(request: Request, limit: usize) -> Result<String, Failure> {
     let too_large = || {
         Failure::new(Code::TooLarge, format!("the body is larger than {limit} bytes"))
-            .hint("send less at a time, such as fewer documents")
+            .hint("send fewer documents at a time")
     };
     let caller = request.extensions().get::<Caller>().cloned();
     let announced = request.headers().get(header::CONTENT_LENGTH);
