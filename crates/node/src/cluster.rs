@@ -1,7 +1,6 @@
 //! The node as a member: which one it is, how it reaches the others, and what makes it stop being one.
 
 use std::{
-    path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -200,7 +199,6 @@ pub(crate) async fn wait_for_state(store: &Store) -> anyhow::Result<()> {
 pub(crate) async fn register(
     control: Control,
     facts: MemberFacts,
-    alone: Option<std::path::PathBuf>,
     fatal: Fatal,
     mut stop: Stop,
 ) {
@@ -227,33 +225,29 @@ pub(crate) async fn register(
             () = tokio::time::sleep(RETRY) => {}
         }
     }
-    let Some(data) = alone else { return };
-    while let Err(error) = forget_others(&control, &data).await {
-        tracing::warn!(
-            error = format!("{error:#}"),
-            "former members cannot be removed, trying again"
-        );
-        tokio::select! {
-            () = stop.stopped() => return,
-            () = tokio::time::sleep(RETRY) => {}
-        }
-    }
 }
 
 /// After a restore or a recovery this node is the cluster: the others, should they come back, are of
 /// another past.
-async fn forget_others(control: &Control, data: &Path) -> anyhow::Result<()> {
+pub(crate) async fn alone(
+    config: &Config,
+    control: &Control,
+    facts: &MemberFacts,
+) -> anyhow::Result<()> {
     let actor = Actor::node(control.node_name());
-    for member in control.members()? {
-        if member.id != control.node_id() {
-            control.remove_node(&member.id.to_string(), true, &actor, Timestamp::now()).await?;
-            tracing::warn!(id = member.id, name = member.name, "former member removed");
-        }
+    control.refound(facts, &actor, Timestamp::now()).await?;
+    if let Some(record) = NodeRecord::load(&config.data.dir)? {
+        NodeRecord { alone: false, ..record }.save(&config.data.dir)?;
     }
-    if let Some(record) = NodeRecord::load(data)? {
-        NodeRecord { alone: false, ..record }.save(data)?;
-    }
+    tracing::warn!("this node goes on as the only member of the cluster");
     Ok(())
+}
+
+/// How the leader watches over the others.
+pub(crate) fn leader_settings(config: &Config) -> smr_leader::Settings {
+    let mut settings = smr_leader::Settings::default();
+    settings.membership.down_after = config.cluster.down_after;
+    settings
 }
 
 /// Stops the node when another member says that it was removed.

@@ -227,6 +227,8 @@ impl Identity {
             set.certify(&self.key, &self.dir.join(BUNDLE), &self.subject, lifetime, now)?;
         let issued = outcome == NodeOutcome::Issued;
         if issued || credentials.authorities() != before.authorities() {
+            // First what others may present, then what this node presents.
+            self.tls.reload_trust(credentials.authorities())?;
             self.tls.reload(&credentials)?;
             tracing::info!(until = %credentials.validity().not_after, "certificates renewed");
             *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = credentials.clone();

@@ -12,6 +12,7 @@ use smr_agent::{Agent, EngineStatus};
 use smr_config::Config;
 use smr_control::Control;
 use smr_engine::{ContainerEngine, DockerEngine, EngineInfo, Owner};
+use smr_leader::Leader;
 use smr_pki::ensure_private_dir;
 use smr_server::{Runtime, Server, ServerConfig, start_telemetry};
 use smr_store::Store;
@@ -24,6 +25,7 @@ use crate::{
     cluster::{self, Fatal, Links},
     identity::Identity,
     logging, manifests, presence,
+    probe::Pings,
     record::NodeRecord,
     runtime::NodeRuntime,
     stop::Stop,
@@ -131,6 +133,7 @@ async fn open_store(
 struct Parts {
     stop: watch::Sender<bool>,
     links: Links,
+    leader: Leader,
     agent: Agent,
     server: Server,
     telemetry: Vec<smr_server::Telemetry>,
@@ -144,8 +147,7 @@ async fn serve(
     late: &LatePeers,
     fatal: &Fatal,
 ) -> anyhow::Result<Parts> {
-    let (node_id, alone) = (record.id, record.alone.then(|| config.data.dir.clone()));
-    let joined = record.joined;
+    let (node_id, joined, alone) = (record.id, record.joined, record.alone);
     let identity = Arc::new(Identity::open(config, record, store)?);
     let options = smr_control::Options { node_id, node_name: identity.record.name.clone() };
     let control = Control::new(store.clone(), Arc::clone(&identity.data_key), options);
@@ -162,6 +164,9 @@ async fn serve(
     facts.peer = links.address(config);
     if joined {
         cluster::wait_for_state(store).await?;
+    }
+    if alone {
+        cluster::alone(config, &control, &facts).await?;
     }
     // The id, not the name: a renamed node still owns its containers.
     let owner = Owner { cluster, node: node_id.to_string() };
@@ -192,6 +197,9 @@ async fn serve(
         body_limit: usize::try_from(config.api.body_limit).unwrap_or(usize::MAX),
         request_timeout: config.api.request_timeout,
         drain_timeout: config.api.drain_timeout,
+        revoked: identity.revoked.clone(),
+        node_lifetime: config.certificates.node,
+        authority_lifetime: config.certificates.authority,
         ..ServerConfig::new(reachable(&config.api.listen))
     };
     let tls = identity.tls.server_config()?;
@@ -204,6 +212,11 @@ async fn serve(
         telemetry.push(started);
     }
     identity.make_local_context(store, &bound)?;
+    let leader = Leader::start(smr_leader::Options {
+        control: control.clone(),
+        pings: Arc::new(Pings { peers: links.peers.clone(), store: store.clone() }),
+        settings: cluster::leader_settings(config),
+    });
     let (stop, stopped) = Stop::new();
     let still = {
         let (control, facts, fatal) = (control.clone(), facts.clone(), fatal.clone());
@@ -232,7 +245,6 @@ async fn serve(
         tokio::spawn(cluster::register(
             control.clone(),
             facts,
-            alone,
             fatal.clone(),
             stopped.clone(),
         )),
@@ -253,7 +265,7 @@ async fn serve(
     if let Err(error) = sd_notify::notify(&ready) {
         tracing::debug!(%error, "nobody to notify");
     }
-    Ok(Parts { stop, links, agent, server, telemetry, tasks })
+    Ok(Parts { stop, links, leader, agent, server, telemetry, tasks })
 }
 
 impl Parts {
@@ -267,6 +279,7 @@ impl Parts {
                 tracing::error!(%error, "a task of the node panicked");
             }
         }
+        self.leader.shutdown().await;
         // The others should not have to find out that the leader is gone.
         match tokio::time::timeout(HANDOVER, store.step_down()).await {
             Ok(Ok(())) => {}
