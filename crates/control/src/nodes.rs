@@ -1,11 +1,11 @@
 //! Nodes: who they are, how they do, what administrators say about them, and how they go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use smr_model::{
     Assignment, Health, Kind, Member, NodeHealth, NodeRole, NodeSettings, NodeStatus, ObjectKey,
-    Spec,
+    ReplicaKey, Spec,
 };
 use smr_state::{Op, RangeQuery, Revision, Txn};
 use smr_wire::{NodeList, NodePatch, NodeView};
@@ -230,10 +230,11 @@ impl Control {
         Ok(statuses.into_iter().map(view).collect())
     }
 
-    /// What is assigned to each node.
+    /// What is assigned to each node, and how many replicas each has.
     fn requested(&self) -> Result<BTreeMap<u64, Requested>, Error> {
         let mut objects: BTreeMap<ObjectKey, (u64, u64)> = BTreeMap::new();
         let mut nodes: BTreeMap<u64, Requested> = BTreeMap::new();
+        let mut held: BTreeSet<(ReplicaKey, u64)> = BTreeSet::new();
         for kv in &self.scan(RangeQuery::prefix(keyspace::ASSIGNMENTS))?.kvs {
             let Some(replica) = keyspace::parse_assignment(&kv.key) else { continue };
             let Some(node) = parse::<Assignment>(kv)?.node else { continue };
@@ -247,9 +248,15 @@ impl Control {
                 }
             };
             let requested = nodes.entry(node).or_default();
-            requested.replicas += 1;
             requested.cpu_millis += cpu;
             requested.memory += memory;
+            held.insert((replica, node));
+        }
+        // Those that were moved away and are not gone yet count: a node is empty when nothing is left.
+        let statuses = self.scan(RangeQuery::prefix(keyspace::STATUSES).keys_only())?;
+        held.extend(statuses.kvs.iter().filter_map(|kv| keyspace::parse_status(&kv.key)));
+        for (_, node) in held {
+            nodes.entry(node).or_default().replicas += 1;
         }
         Ok(nodes)
     }

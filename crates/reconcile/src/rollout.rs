@@ -94,7 +94,8 @@ pub struct RolloutStep {
 /// answer is empty.
 ///
 /// Replicas that are not ready anyway are changed first. A ready one is changed only while fewer
-/// than `parallelism` changed ones are not ready, or are ready for less than the monitor time.
+/// than `parallelism` changed ones are not ready; or, where the definition names a monitor time, are ready
+/// for less than that. The rollout ends when the last one was watched for that time, named or not.
 #[must_use]
 pub fn rollout(now: Timestamp, it: &RolloutInput<'_>) -> RolloutStep {
     let mut step = RolloutStep::default();
@@ -256,11 +257,16 @@ impl Course<'_> {
     fn advance(&mut self) {
         let target = self.target();
         let changed = self.changed();
-        let mut waiting = 0;
+        let (mut waiting, mut watched) = (0, 0);
         let mut settled = None;
         for (index, at, verdict) in &changed {
             match verdict {
                 Verdict::Good(since) => settled = settled.max(Some(*since)),
+                Verdict::Watched(since, until) => {
+                    watched += 1;
+                    settled = settled.max(Some(*since));
+                    self.wake(Some(*until));
+                }
                 Verdict::Waiting(until)
                     if !self.record.failed.contains(index)
                         || self.record.state == RolloutState::RollingBack =>
@@ -275,7 +281,7 @@ impl Course<'_> {
         let open = self.it.replicas.keys().copied();
         let open: Vec<u32> = open.filter(|index| self.generation(*index) != target).collect();
         if open.is_empty() {
-            if waiting == 0 {
+            if waiting + watched == 0 {
                 self.finish();
             }
             return;
@@ -287,7 +293,7 @@ impl Course<'_> {
         {
             room = canary.saturating_sub(changed.len());
             if room == 0 {
-                if waiting == 0 && self.record.state == RolloutState::Updating {
+                if waiting + watched == 0 && self.record.state == RolloutState::Updating {
                     let message = format!("{} replicas changed, `promote` goes on", changed.len());
                     self.enter(RolloutState::Canary, message);
                 }

@@ -65,7 +65,7 @@ pub struct NodeView {
     /// Labels of its configuration (`labels`) with those of administrators, which win.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub effective_labels: BTreeMap<String, String>,
-    /// Replicas assigned to it.
+    /// Replicas assigned to it, and those on it that were moved away and are not gone yet.
     #[serde(default)]
     pub replicas: u64,
     /// Processors these ask for, in thousandths.
@@ -182,4 +182,19 @@ pub struct BackupInfo {
     pub keys: u64,
     /// Size of the file in bytes.
     pub bytes: u64,
+    /// When it was made, in seconds since 1970.
+    #[serde(default)]
+    pub created: u64,
+    /// Id of the cluster; empty for a file that does not say.
+    #[serde(default)]
+    pub cluster: String,
+    /// Name of the node it was made on; empty for a file that does not say.
+    #[serde(default)]
+    pub node: String,
+    /// Whether the key to what is sealed is in the file, under a passphrase.
+    #[serde(default)]
+    pub has_key: bool,
+    /// Whether it was proved that nothing was changed since it was made.
+    #[serde(default)]
+    pub authentic: bool,
 }

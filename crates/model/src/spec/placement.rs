@@ -81,7 +81,8 @@ pub struct UpdatePolicy {
     /// publishes no host port and writes to no volume, `stop-first` otherwise, when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<UpdateOrder>,
-    /// How long a changed replica is watched after it became ready; 5 s when absent.
+    /// How long a changed replica must stay ready before the next one is changed. When absent, the next
+    /// one follows at once, and all are watched for 5 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monitor: Option<GoDuration>,
     /// Share of changed replicas that may fail, 0 to 1; 0 when absent.

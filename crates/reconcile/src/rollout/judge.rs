@@ -10,6 +10,8 @@ use super::{MONITOR, RolloutInput, RolloutReplica, after};
 pub(super) enum Verdict {
     /// It was ready for the monitor time, since then.
     Good(Timestamp),
+    /// It is ready since the first time and is watched until the second; others need not wait for that.
+    Watched(Timestamp, Timestamp),
     /// It is on its way; time alone may change that then.
     Waiting(Option<Timestamp>),
     /// It died or did not become ready in time.
@@ -50,8 +52,14 @@ pub(super) fn judge(
         return Verdict::Good(status.since.max(changed));
     }
     if status.ready {
-        let good = after(status.since.max(changed), monitor);
-        return if now < good { Verdict::Waiting(Some(good)) } else { Verdict::Good(good) };
+        let ready = status.since.max(changed);
+        let good = after(ready, monitor);
+        return match it.policy.monitor {
+            _ if now >= good => Verdict::Good(good),
+            // Whoever asks for a time wants it to be waited for.
+            Some(_) => Verdict::Waiting(Some(good)),
+            None => Verdict::Watched(ready, good),
+        };
     }
     if is_failure(status.state) && status.since >= begin && status.since <= end {
         return Verdict::Failed(format!("is in state `{}`", status.state));

@@ -167,8 +167,26 @@ fn without_a_change_there_is_no_rollout() {
 }
 
 #[test]
+fn without_a_monitor_time_the_next_follows_a_ready_one_and_the_end_is_still_watched() {
+    let mut it = Story::new(2);
+    assert_eq!(it.step(), [1]);
+    it.pass(30);
+    assert_eq!(it.step(), NONE, "not ready yet");
+    it.obey();
+    assert_eq!(it.step(), [2]);
+    it.obey();
+    it.pass(4);
+    assert_eq!(it.step(), NONE);
+    assert_eq!(it.record.as_ref().unwrap().state, RolloutState::Updating);
+    it.pass(1);
+    it.step();
+    assert_eq!(it.record.as_ref().unwrap().state, RolloutState::Completed);
+}
+
+#[test]
 fn the_next_waits_until_the_changed_one_was_ready_for_the_monitor_time() {
     let mut it = Story::new(2);
+    it.policy.monitor = Some(GoDuration::from_secs(5));
     assert_eq!(it.step(), [1]);
     it.pass(30);
     assert_eq!(it.step(), NONE, "not ready yet");
