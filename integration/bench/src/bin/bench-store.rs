@@ -57,8 +57,11 @@ async fn main() -> anyhow::Result<()> {
     let time = Duration::from_secs_f64(arguments.seconds);
     let scratch = tempfile::Builder::new().prefix("bench-store-").tempdir_in(&arguments.dir)?;
     let store = Store::open(Options::new(scratch.path().join("store"))).await?;
-    let etcd =
-        if arguments.alone { None } else { Some(Etcd::start(&scratch.path().join("etcd")).await?) };
+    let etcd = if arguments.alone {
+        None
+    } else {
+        Some(Etcd::start(&scratch.path().join("etcd"), 1).await?)
+    };
     let count = arguments.writers.len();
     let mut ours = vec![Vec::new(); count];
     let mut theirs = vec![Vec::new(); count];
@@ -69,7 +72,7 @@ async fn main() -> anyhow::Result<()> {
             let value = vec![b'v'; arguments.value_bytes];
             let key = move |writer: usize, i: u64| format!("/bench/{round}/{writer}/{}", i % 1000);
             if let Some(etcd) = &etcd {
-                let (putter, value) = (etcd.putter(), value.clone());
+                let (putter, value) = (etcd.putter(0), value.clone());
                 let write = move |writer, i| {
                     let (putter, value) = (putter.clone(), value.clone());
                     async move { putter.put(key(writer, i).into_bytes(), value).await }
