@@ -1,6 +1,6 @@
 //! The command line without a node, quick to build: what the tests of this crate run.
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use smr_cli::{Failure, Hooks};
 
@@ -8,8 +8,15 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let hooks = Hooks {
         start: |config| Err(Failure::from(format!("no node for `{}`", config.node.name))),
-        verify: |_: &Path| Err(Failure::from("there is no node in this program")),
-        restore: |_, _, _| Err(Failure::from("there is no node in this program")),
+        sealed: |_| Err(none()),
+        verify: |_, _| Err(none()),
+        restore: |_, _, _| Err(none()),
+        survey: |_| Err(none()),
+        recover: |_| Err(none()),
     };
     smr_cli::main(std::env::args_os(), hooks)
+}
+
+fn none() -> Failure {
+    Failure::from("there is no node in this program")
 }

@@ -248,6 +248,20 @@ pub enum Error {
         /// Why.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// A passphrase that cannot be used.
+    #[error("cannot use the passphrase")]
+    Passphrase {
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The node cannot go on alone.
+    #[error("the node of `{}` was not recovered", dir.display())]
+    NotRecovered {
+        /// The data directory.
+        dir: PathBuf,
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// Some part of the node does not work.
     #[error("the node does not work as it should")]
     Unhealthy,

@@ -30,7 +30,7 @@ use self::{
 pub use self::{
     commands::generate::pages,
     error::Error as CliError,
-    hooks::{Failure, Hooks},
+    hooks::{BackupKeys, Failure, Hooks, RestoreWish, Survey, SurveyedMember},
 };
 
 /// Runs the command the arguments ask for; the first argument is the program's name.
@@ -126,6 +126,7 @@ fn node(settings: &Settings, command: NodeCommand, hooks: Hooks) -> Outcome {
         NodeCommand::Config(command) => commands::config::run(settings, command),
         NodeCommand::User(command) => commands::user::run(settings, command),
         NodeCommand::Backup(command) => commands::backup::run(settings, command, hooks),
+        NodeCommand::Recover(args) => commands::backup::recover::run(settings, &args, hooks),
         NodeCommand::Generate(args) => commands::generate::run(settings, &args),
     }
 }

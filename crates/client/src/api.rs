@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::BoxStream};
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 use serde::Serialize;
 use serde_json::Value;
 use smr_model::ObjectKey;
+use smr_pki::KeyLock;
 use smr_wire::{
     ApplyQuery, ApplyResponse, ApplyResult, DeleteQuery, DeleteResponse, EventList, EventQuery,
     Health, ImageList, LogQuery, Object, ObjectList, ObjectQuery, ReplicaDetail, ReplicaList,
@@ -138,9 +139,20 @@ impl Client {
         self.get(routes::VERSION, &()).await
     }
 
-    /// An online backup, in pieces.
-    pub async fn backup(&self) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        self.open(routes::BACKUP, &(), true).await
+    /// An online backup, in pieces; with the cluster's data key in it, sealed under `lock`, if there
+    /// is one.
+    pub async fn backup(
+        &self,
+        lock: Option<&KeyLock>,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        let mut request = self.request(Method::GET, routes::BACKUP);
+        if let Some(lock) = lock {
+            let mut value = HeaderValue::from_str(&lock.expose_for_sealing())
+                .expect("a lock is one word of ASCII");
+            value.set_sensitive(true);
+            request = request.header(routes::BACKUP_LOCK, value);
+        }
+        self.chunks(request, true).await
     }
 
     /// Whether the cluster accepts the credentials.

@@ -11,7 +11,9 @@ mod logging;
 mod manifests;
 mod peers;
 mod presence;
+mod probe;
 mod record;
+mod recover;
 mod remote;
 mod run;
 mod runtime;
@@ -19,5 +21,6 @@ mod stop;
 mod telemetry;
 mod transport;
 
-pub use backup::{restore_backup, verify_backup};
+pub use backup::{Restore, backup_is_sealed, restore_backup, verify_backup};
+pub use recover::{LocalCopy, MemberAddress, recover, survey};
 pub use run::run;

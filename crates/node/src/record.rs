@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use smr_pki::{read_private, write_private};
 
 /// Name of the file in the data directory.
-const FILE: &str = "node.json";
+pub(crate) const FILE: &str = "node.json";
 
 /// A node's record of itself. It is written before the node takes part in anything, so a node that is
 /// interrupted while it joins goes on as the same one.

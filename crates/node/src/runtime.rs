@@ -10,13 +10,14 @@ use smr_agent::{DebugLog, EngineStatus};
 use smr_control::Control;
 use smr_engine::{Channel, ContainerEngine, EngineInfo, ExecRequest, LogRequest, TerminalSize};
 use smr_model::ReplicaKey;
+use smr_pki::KeyLock;
 use smr_server::{ExecInput, ExecOutput, ExecSession, LogChunk, Runtime};
 use smr_wire::{
     ApiError, Code, ExecQuery, Health, HealthCheck, LogQuery, StoreInfo, TransferRequest, Version,
 };
 use tokio::sync::{broadcast, mpsc, watch};
 
-use crate::{identity::Identity, remote};
+use crate::{backup, identity::Identity, remote};
 
 /// The running node, as the control API sees it.
 pub(crate) struct NodeRuntime {
@@ -267,7 +268,11 @@ impl Runtime for NodeRuntime {
         }
     }
 
-    async fn backup(&self) -> Result<tokio::fs::File, ApiError> {
+    async fn backup(&self, lock: Option<&str>) -> Result<tokio::fs::File, ApiError> {
+        let lock = lock.map(KeyLock::from_word).transpose().map_err(|error| {
+            let header = smr_wire::routes::BACKUP_LOCK;
+            ApiError::new(Code::BadRequest, format!("the header `{header}` is no lock: {error}"))
+        })?;
         let internal = |what: String| ApiError::new(Code::Internal, what);
         let name = format!("backup-{}.smr", Timestamp::now().as_nanosecond());
         let path = self.scratch.join(name);
@@ -276,6 +281,19 @@ impl Runtime for NodeRuntime {
             .backup(&path)
             .await
             .map_err(|error| internal(format!("the backup cannot be written: {error}")))?;
+        let completed = {
+            let (path, identity) = (path.clone(), Arc::clone(&self.identity));
+            let cluster = self.control.cluster_id().map_err(|error| internal(error.to_string()))?;
+            let complete = move || {
+                backup::complete(&path, &identity, cluster.unwrap_or_default(), lock.as_ref())
+            };
+            tokio::task::spawn_blocking(complete).await
+        };
+        let completed = completed.map_err(anyhow::Error::from).and_then(|completed| completed);
+        if let Err(error) = completed {
+            let _ = tokio::fs::remove_file(&path).await;
+            return Err(internal(format!("the backup cannot be completed: {error:#}")));
+        }
         let file = tokio::fs::File::open(&path).await;
         // Open files stay readable; the name is not needed any more, whatever happens next.
         let removed = tokio::fs::remove_file(&path).await;

@@ -80,6 +80,9 @@ pub const HEALTH: &str = "/api/v1/health";
 pub const VERSION: &str = "/api/v1/version";
 /// `GET`: an online backup, as one file.
 pub const BACKUP: &str = "/api/v1/backup";
+/// Header of [`BACKUP`]: a lock, made of a passphrase by the caller, under which the data key is put into
+/// the file.
+pub const BACKUP_LOCK: &str = "smr-backup-lock";
 /// `GET`: the OpenAPI description of all this.
 pub const OPENAPI: &str = "/api/v1/openapi.json";
 /// `GET`: 200 for whoever has a valid certificate; used to test a context.

@@ -25,6 +25,8 @@ pub(crate) enum NodeCommand {
     /// Make, check and restore backups
     #[command(subcommand)]
     Backup(BackupCommand),
+    /// Go on with this node alone when the others are lost for good
+    Recover(RecoverArgs),
     /// Write man pages and the command reference
     #[command(hide = true)]
     Generate(GenerateArgs),
@@ -179,23 +181,46 @@ pub(crate) enum BackupCommand {
     /// Make a stopped node's state that of a backup
     Restore(BackupRestoreArgs),
     /// Check a backup and show what it holds
-    Verify(BackupFileArgs),
+    Verify(BackupVerifyArgs),
 }
 
-/// A backup by name.
+/// Where the passphrase of a backup is: never in an argument, which others can see.
 #[derive(Debug, Args)]
-pub(crate) struct BackupFileArgs {
+pub(crate) struct PassphraseArg {
+    /// File with the passphrase in its first line, `-` for standard input; asked for on a terminal
+    #[arg(long, value_name = "FILE", env = "SMR_BACKUP_PASSPHRASE_FILE", hide_env = true)]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// Arguments of `backup verify`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupVerifyArgs {
     /// The backup
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    #[command(flatten)]
+    pub passphrase: PassphraseArg,
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Directory of a node's data, whose data key proves the backup when there is no passphrase
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
 }
 
 /// Arguments of `backup create`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+With a passphrase the file holds all that a restore on another machine needs. Without one, keep
+`pki/data.key` of a node, too: nobody can read the secrets in the file without it.")]
 pub(crate) struct BackupCreateArgs {
     /// File to write; `-` for standard output
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    #[command(flatten)]
+    pub passphrase: PassphraseArg,
+    /// Do not ask for a passphrase, and leave the data key out
+    #[arg(long, conflicts_with = "passphrase_file")]
+    pub no_passphrase: bool,
     /// Replace the file if it exists
     #[arg(long)]
     pub force: bool,
@@ -203,16 +228,52 @@ pub(crate) struct BackupCreateArgs {
 
 /// Arguments of `backup restore`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+The node is the only member of the cluster afterwards: all others that the backup knows are removed
+when it starts, and join again with empty data directories. What was there before is kept beside it.")]
 pub(crate) struct BackupRestoreArgs {
     /// The backup
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    #[command(flatten)]
+    pub passphrase: PassphraseArg,
+    /// Name of the node from now on
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Take a file of the first format, which does not show whether somebody changed it
+    #[arg(long)]
+    pub unproved: bool,
     #[command(flatten)]
     pub config: ConfigArg,
     /// Directory of the node's data, when the configuration does not say it
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
     /// Replace state that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `recover`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Shows what this node and every member that answers have, says what can be lost, and asks. Without
+`--yes` and a terminal it only shows.")]
+pub(crate) struct RecoverArgs {
+    /// Make the stopped node of this machine the only member of its cluster
+    #[arg(long, required = true)]
+    pub survivor: bool,
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Directory of the node's data, when the configuration does not say it
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Control API of a member that is not where it was; may be repeated
+    #[arg(long = "ask", value_name = "URL")]
+    pub ask: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Although others could go on, or have more
     #[arg(long)]
     pub force: bool,
 }

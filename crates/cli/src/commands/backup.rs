@@ -1,5 +1,8 @@
 //! `backup`: the cluster's state in one file.
 
+mod passphrase;
+pub(crate) mod recover;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
@@ -8,45 +11,83 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use smr_pki::{ExposeSecret as _, KeyLock, SecretString};
 use smr_wire::BackupInfo;
 
 use super::{DONE, Outcome, block, node};
 use crate::{
-    args::{BackupCommand, BackupCreateArgs, BackupRestoreArgs},
+    args::{BackupCommand, BackupCreateArgs, BackupRestoreArgs, BackupVerifyArgs, PassphraseArg},
     error::Error,
-    hooks::Hooks,
-    running,
+    hooks::{BackupKeys, Hooks, RestoreWish},
+    running::Held,
     settings::Settings,
 };
 
 /// `backup`.
 pub(crate) fn run(settings: &Settings, command: BackupCommand, hooks: Hooks) -> Outcome {
     match command {
-        BackupCommand::Create(args) => block(create(settings, args, hooks)),
-        BackupCommand::Verify(args) => {
-            let info = (hooks.verify)(&args.file)
-                .map_err(|source| Error::Backup { path: args.file.clone(), source })?;
-            settings.printer.line(summary(&args.file, &info))?;
-            Ok(DONE)
-        }
+        BackupCommand::Create(args) => create(settings, args, hooks),
+        BackupCommand::Verify(args) => verify(settings, &args, hooks),
         BackupCommand::Restore(args) => restore(settings, args, hooks),
     }
 }
 
-/// Writes beside the file first: a backup that is cut off never has the name of a good one.
-async fn create(settings: &Settings, args: BackupCreateArgs, hooks: Hooks) -> Outcome {
+fn create(settings: &Settings, args: BackupCreateArgs, hooks: Hooks) -> Outcome {
     let path = args.file;
     let to_stdout = path == Path::new("-");
     if !to_stdout && !args.force && path.exists() {
         return Err(Error::Exists { path });
     }
-    let mut stream = settings.client()?.backup().await?;
+    let passphrase = match passphrase::given(&args.passphrase)? {
+        None if !args.no_passphrase && passphrase::can_ask() => ask_twice()?,
+        given => given,
+    };
+    let lock = passphrase.as_ref().map(KeyLock::new).transpose();
+    let lock = lock.map_err(|err| Error::Passphrase { source: err.into() })?;
     if to_stdout {
-        while let Some(chunk) = stream.next().await {
-            settings.printer.bytes(&chunk?)?;
-        }
-        return Ok(DONE);
+        return block(stream(settings, lock.as_ref()));
     }
+    let info = block(write(settings, &path, lock.as_ref(), passphrase.as_ref(), hooks))?;
+    settings.printer.line(summary(&path, &info))?;
+    if !info.has_key {
+        settings.printer.note(
+            "the data key is not in it: to restore it on another machine, keep `pki/data.key` of a \
+             node in a safe place, or make the backup with `--passphrase-file FILE`",
+        );
+    }
+    Ok(DONE)
+}
+
+fn ask_twice() -> Result<Option<SecretString>, Error> {
+    let first = passphrase::ask("Passphrase for the data key (empty: leave the key out)")?;
+    if first.expose_secret().is_empty() {
+        return Ok(None);
+    }
+    let second = passphrase::ask("The same again")?;
+    if first.expose_secret() != second.expose_secret() {
+        return Err(Error::usage("the two passphrases differ", "try again"));
+    }
+    Ok(Some(first))
+}
+
+async fn stream(settings: &Settings, lock: Option<&KeyLock>) -> Outcome {
+    let mut stream = settings.client()?.backup(lock).await?;
+    while let Some(chunk) = stream.next().await {
+        settings.printer.bytes(&chunk?)?;
+    }
+    Ok(DONE)
+}
+
+/// Writes beside the file first: a backup that is cut off never has the name of a good one.
+async fn write(
+    settings: &Settings,
+    path: &Path,
+    lock: Option<&KeyLock>,
+    passphrase: Option<&SecretString>,
+    hooks: Hooks,
+) -> Result<BackupInfo, Error> {
+    let mut stream = settings.client()?.backup(lock).await?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let part = path.with_file_name(name);
@@ -57,7 +98,8 @@ async fn create(settings: &Settings, args: BackupCreateArgs, hooks: Hooks) -> Ou
             file.write_all(&chunk?).map_err(failed)?;
         }
         file.sync_all().map_err(failed)?;
-        (hooks.verify)(&part).map_err(|source| Error::Backup { path: path.clone(), source })
+        (hooks.verify)(&part, BackupKeys { data: None, passphrase })
+            .map_err(|source| Error::Backup { path: path.to_owned(), source })
     }
     .await;
     let info = match written {
@@ -67,9 +109,8 @@ async fn create(settings: &Settings, args: BackupCreateArgs, hooks: Hooks) -> Ou
             return Err(err);
         }
     };
-    fs::rename(&part, &path).map_err(|source| Error::Write { path: path.clone(), source })?;
-    settings.printer.line(summary(&path, &info))?;
-    Ok(DONE)
+    fs::rename(&part, path).map_err(|source| Error::Write { path: path.to_owned(), source })?;
+    Ok(info)
 }
 
 /// A file of our own only: one that was cut off may be there, or what somebody else put there to be
@@ -81,16 +122,62 @@ fn new_private(path: &Path) -> io::Result<File> {
     }
 }
 
-fn restore(settings: &Settings, args: BackupRestoreArgs, hooks: Hooks) -> Outcome {
+fn verify(settings: &Settings, args: &BackupVerifyArgs, hooks: Hooks) -> Outcome {
     let config = node::load_with_data(settings, &args.config, args.data_dir.as_deref())?;
-    if running::running(&config.data.dir)?.is_some() {
-        return Err(Error::AlreadyRuns { dir: config.data.dir });
-    }
-    let info = (hooks.restore)(&args.file, &config, args.force)
+    let data = &config.data.dir;
+    let passphrase = wanted(&args.passphrase, &args.file, data, hooks)?;
+    let keys = BackupKeys { data: Some(data), passphrase: passphrase.as_ref() };
+    let info = (hooks.verify)(&args.file, keys)
         .map_err(|source| Error::Backup { path: args.file.clone(), source })?;
     settings.printer.line(summary(&args.file, &info))?;
-    settings.printer.line(format_args!("restored to {}", config.data.dir.display()))?;
+    settings.printer.lines(facts(&info))?;
     Ok(DONE)
+}
+
+fn restore(settings: &Settings, args: BackupRestoreArgs, hooks: Hooks) -> Outcome {
+    let config = node::load_with_data(settings, &args.config, args.data_dir.as_deref())?;
+    let data = &config.data.dir;
+    let failed = |source| Error::Backup { path: args.file.clone(), source };
+    let passphrase = wanted(&args.passphrase, &args.file, data, hooks)?;
+    // A file that is not there should not leave a directory behind.
+    let _held = match data.exists() {
+        true => Some(Held::hold(data)?),
+        false => None,
+    };
+    let wish = RestoreWish {
+        passphrase: passphrase.as_ref(),
+        name: args.name.as_deref(),
+        replace: args.force,
+        unproved: args.unproved,
+    };
+    let info = (hooks.restore)(&args.file, &config, wish).map_err(failed)?;
+    settings.printer.line(summary(&args.file, &info))?;
+    settings.printer.line(format_args!("restored to {}", data.display()))?;
+    settings.printer.note(
+        "when it starts, the node is the only member of the cluster; former members are removed and \
+         join again with empty data directories",
+    );
+    Ok(DONE)
+}
+
+/// The passphrase that was named, or one that is asked for where it is of use.
+fn wanted(
+    arg: &PassphraseArg,
+    file: &Path,
+    data: &Path,
+    hooks: Hooks,
+) -> Result<Option<SecretString>, Error> {
+    let given = passphrase::given(arg)?;
+    if given.is_some() || data.join("pki/data.key").exists() || !passphrase::can_ask() {
+        return Ok(given);
+    }
+    let sealed =
+        (hooks.sealed)(file).map_err(|source| Error::Backup { path: file.to_owned(), source })?;
+    if !sealed {
+        return Ok(None);
+    }
+    let typed = passphrase::ask("Passphrase of the backup (empty: none)")?;
+    Ok((!typed.expose_secret().is_empty()).then_some(typed))
 }
 
 fn summary(path: &Path, info: &BackupInfo) -> String {
@@ -101,6 +188,34 @@ fn summary(path: &Path, info: &BackupInfo) -> String {
         info.keys,
         info.bytes
     )
+}
+
+/// What else is to say about a backup.
+fn facts(info: &BackupInfo) -> Vec<String> {
+    let seconds = i64::try_from(info.created).unwrap_or_default();
+    let made = Timestamp::from_second(seconds).unwrap_or_default();
+    if info.cluster.is_empty() {
+        return vec![
+            format!("made:      {made}"),
+            "authentic: cannot be told, it is of the first format".to_owned(),
+            "data key:  not in it; `pki/data.key` of the node is needed to restore it".to_owned(),
+        ];
+    }
+    let authentic = match info.authentic {
+        true => "yes, nothing was changed since it was made",
+        false => {
+            "not known; it is complete, but neither its passphrase nor its data key is at hand"
+        }
+    };
+    let key = match info.has_key {
+        true => "in it, sealed under a passphrase",
+        false => "not in it; `pki/data.key` of a node is needed to restore it elsewhere",
+    };
+    vec![
+        format!("made:      {made} on {} of cluster {}", info.node, info.cluster),
+        format!("authentic: {authentic}"),
+        format!("data key:  {key}"),
+    ]
 }
 
 #[cfg(test)]
