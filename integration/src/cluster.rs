@@ -1,6 +1,6 @@
 //! One real node on each host of a [`Rig`], joined to one cluster.
 
-use std::{fs, ops::Index, time::Duration};
+use std::{fs, ops::Index, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -28,7 +28,12 @@ impl<'rig> Cluster<'rig> {
     /// A node on every host: the first one founds the cluster, the others join by one token, one after
     /// the other. `extra` is appended to every node's `smr.toml`.
     pub fn form(rig: &'rig Rig, extra: &str) -> Result<Self> {
-        let mut cluster = Self::prepare(rig, extra)?;
+        Self::form_binary(rig, &smr_binary()?, extra)
+    }
+
+    /// As [`form`](Self::form), with a binary of the caller's choice.
+    pub fn form_binary(rig: &'rig Rig, binary: &Path, extra: &str) -> Result<Self> {
+        let mut cluster = Self::prepare_binary(rig, binary, extra)?;
         cluster.found()?;
         for number in 2..=cluster.nodes.len() as u32 {
             cluster.node(number).restart()?;
@@ -53,7 +58,10 @@ impl<'rig> Cluster<'rig> {
 
     /// Writes every node's configuration without starting anything.
     pub fn prepare(rig: &'rig Rig, extra: &str) -> Result<Self> {
-        let binary = smr_binary()?;
+        Self::prepare_binary(rig, &smr_binary()?, extra)
+    }
+
+    fn prepare_binary(rig: &'rig Rig, binary: &Path, extra: &str) -> Result<Self> {
         let node = |host: &'rig Host| {
             let join = match host.number() {
                 1 => String::new(),
@@ -69,7 +77,7 @@ impl<'rig> Cluster<'rig> {
                 host.number(),
                 host.address()
             );
-            Node::prepare(host, &binary, &config)
+            Node::prepare(host, binary, &config)
         };
         Ok(Self { nodes: rig.hosts().iter().map(node).collect::<Result<_>>()? })
     }

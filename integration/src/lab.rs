@@ -164,6 +164,8 @@ impl Lab {
             .args(["--data-root", &format!("{dir}/data"), "--exec-root", &format!("{dir}/x")])
             .args(["--pidfile", &format!("{dir}/dockerd.pid"), "--shutdown-timeout", "5"])
             .args(["-H", &format!("unix://{}", self.docker.socket().display())])
+            // In Swarm mode it would ask a registry for each task, which there is none of.
+            .env("DOCKER_SERVICE_PREFER_OFFLINE_IMAGE", "1")
             .stdout(out.try_clone()?)
             .stderr(out);
         let mut child = command.spawn().context("cannot run dockerd")?;

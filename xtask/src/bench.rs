@@ -2,15 +2,21 @@
 
 mod api;
 mod deploy;
+mod failover;
+mod hosts;
 mod idle;
+mod idle_cluster;
 mod requests;
 mod restart;
+mod schedule;
+mod spread;
 mod stats;
+mod swarm;
 
 use std::{env, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
-use smr_integration::Lab;
+use smr_integration::{Lab, Rig};
 
 use crate::{
     apt,
@@ -18,29 +24,51 @@ use crate::{
     run::{cargo, run, timed},
 };
 
-/// Programs that only the store's bench calls.
+/// Programs that only the benches of the store call.
 const STORE: &[apt::Tool] = &[("etcd", "etcd-server"), ("strace", "strace")];
 
-/// Runs one bench. `rest` goes to the bench of the store.
+/// All benches, as they are called.
+const NAMES: &str =
+    "deploy, restart, api, idle, store, raft, schedule, failover, spread and idle-cluster";
+
+/// Runs one bench. `rest` goes to those of the store.
 pub(crate) fn bench(name: &str, rest: &[&str]) -> Result<()> {
     match name {
-        "store" => {
-            apt::ensure(&[STORE])?;
-            run(cargo()
-                .args(["run", "--profile", "staging", "--package", "smr-bench"])
-                .args(["--bin", "bench-store", "--"])
-                .args(rest))
-        }
+        "store" => of_store("bench-store", rest),
+        "raft" => of_store("bench-raft", rest),
+        "schedule" => schedule::schedule(),
         "deploy" => deploy::deploy(&lab()?),
         "restart" => restart::restart(&lab()?),
         "api" => api::api(&lab()?),
         "idle" => idle::idle(&lab()?),
-        other => bail!("no bench `{other}`; there are deploy, restart, api, idle and store"),
+        "failover" => failover::failover(&rig()?),
+        "spread" => spread::spread(&rig()?),
+        "idle-cluster" => idle_cluster::idle_cluster(&rig()?),
+        other => bail!("no bench `{other}`; there are {NAMES}"),
     }
+}
+
+fn of_store(program: &str, rest: &[&str]) -> Result<()> {
+    apt::ensure(&[STORE])?;
+    run(cargo()
+        .args(["run", "--profile", "staging", "--package", "smr-bench"])
+        .args(["--bin", program, "--"])
+        .args(rest))
+}
+
+/// Hosts with an engine each, and the binary built for speed.
+fn rig() -> Result<Rig> {
+    prepare()?;
+    Rig::start(hosts::HOSTS).context("cannot start a rig")
 }
 
 /// An engine of its own, and the binary built for speed.
 fn lab() -> Result<Lab> {
+    prepare()?;
+    Lab::start().context("cannot start a lab")
+}
+
+fn prepare() -> Result<()> {
     apt::ensure(&[apt::ENGINE, apt::TESTS])?;
     if !apt::is_root() {
         bail!("benches start an engine of their own, which needs root");
@@ -50,7 +78,7 @@ fn lab() -> Result<Lab> {
             run(cargo().args(["build", "--quiet", "--profile", "staging", "--package", "smr"]))
         })?;
     }
-    Lab::start().context("cannot start a lab")
+    Ok(())
 }
 
 /// Makes a node of the binary built for speed.

@@ -25,7 +25,8 @@ Developer commands; run as `cargo xtask COMMAND`.
   tidy                 crate arrows, purity, file sizes, documented invariants
   generate             write generated files (API document, reference pages, man pages) anew
   image                static release binary, and image `smr:dev` with nothing else in it
-  bench NAME           deploy, restart, api, idle or store: ratios against a peer in the same run
+  bench NAME           deploy, restart, api, idle, store, raft, schedule, failover, spread or
+                       idle-cluster: ratios against a peer, or bounds, in one run
 
 `up` and `test` install missing Debian packages (Docker among them), which needs root.
 Environment: SMR_TARGET_DIR (build folder for `test`), SMR_CACHE (images and packages, ~/.cache/smr).";

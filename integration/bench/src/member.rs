@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeSet,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -172,7 +172,7 @@ pub async fn child(arguments: &[String]) -> anyhow::Result<()> {
     let listener = Listener::start(listen, peers, service)?;
     if id == 1 {
         form(&store, &members).await?;
-        println!("{READY}");
+        writeln!(std::io::stdout(), "{READY}")?;
     }
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
     listener.shutdown(Duration::ZERO).await;
