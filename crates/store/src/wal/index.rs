@@ -101,6 +101,18 @@ impl Index {
         self.slots.get(&upto).is_none_or(|slot| slot.place.is_some())
     }
 
+    /// The newest commit point that says nothing about entries which are not in the files yet.
+    pub(crate) fn durable_commit(&self) -> Option<LogId> {
+        let committed = self.committed?;
+        let mut before = self.slots.range(..=committed.index).rev();
+        match before.next() {
+            Some((_, newest)) if newest.place.is_none() => {
+                before.find(|(_, slot)| slot.place.is_some()).map(|(_, slot)| slot.log_id)
+            }
+            _ => Some(committed),
+        }
+    }
+
     pub(crate) fn truncate(&mut self, from: u64) {
         for slot in self.slots.split_off(&from).values() {
             self.uncache(slot.entry.is_some(), slot.bytes);

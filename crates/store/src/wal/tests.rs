@@ -182,3 +182,46 @@ fn a_copy_of_any_moment_opens_to_what_was_durable_then() {
     }
     assert!(torn > 50, "{torn} torn copies");
 }
+
+#[test]
+fn a_new_file_does_not_call_committed_what_is_in_no_file_yet() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, image) = (root.path().join("wal"), root.path().join("image"));
+    fs::create_dir(&dir).unwrap();
+    let wal = Wal::open(&dir, SEGMENT).unwrap();
+    durably(|done| wal.append([entry(1, 0, 10)], done)).unwrap();
+    let committed = entry(1, 0, 0).log_id;
+    wal.set_committed(Some(committed));
+    // The log thread is kept busy while a follower is faster than the leader's own disk.
+    let (entered, busy) = std::sync::mpsc::channel();
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    wal.save_vote(
+        Vote::new(1, 1),
+        Box::new(move |_| {
+            entered.send(()).unwrap();
+            let _ = wait.recv();
+        }),
+    );
+    busy.recv().unwrap();
+    let (answer, durable) = std::sync::mpsc::channel();
+    wal.append(
+        [entry(1, 1, SEGMENT)],
+        Box::new(move |result| {
+            let _ = answer.send(result);
+        }),
+    );
+    wal.set_committed(Some(entry(1, 1, 0).log_id));
+    release.send(()).unwrap();
+    durable.recv().unwrap().unwrap();
+
+    // A loss of power after the new file was begun, before the entry was written to it.
+    copy(&dir, &image);
+    let (_, newest) = list_segments(&image).unwrap().pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    let (start, _) = last_frame(&bytes).unwrap();
+    bytes[start..].fill(0);
+    fs::write(&newest, &bytes).unwrap();
+    let found = Wal::open(&image, SEGMENT).unwrap();
+    assert_eq!(found.ends().1, Some(committed));
+    assert_eq!(found.committed(), Some(committed), "not what the log does not hold");
+}

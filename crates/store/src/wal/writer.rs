@@ -223,7 +223,9 @@ impl Writer {
     }
 }
 
-/// Vote, purge point and commit point as records.
+/// Vote, purge point and commit point as records. The commit point of a leader may be ahead of its own
+/// files, because the others were faster: written as it is, a crash would leave a log that ends before
+/// what it says is committed.
 pub(crate) fn push_state(out: &mut Vec<u8>, index: &super::index::Index) {
     if let Some(vote) = index.vote {
         push_record(out, &Record::Vote(vote));
@@ -231,7 +233,7 @@ pub(crate) fn push_state(out: &mut Vec<u8>, index: &super::index::Index) {
     if let Some(id) = index.purged {
         push_record(out, &Record::Purge(id));
     }
-    if let Some(id) = index.committed {
+    if let Some(id) = index.durable_commit() {
         push_record(out, &Record::Committed(id));
     }
 }
