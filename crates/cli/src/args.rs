@@ -1,10 +1,13 @@
 //! What can be typed, as data. No behaviour.
 
+mod agent;
+mod certificates;
 mod client;
 mod cluster;
 mod context;
 mod manager;
 mod node;
+mod rollout;
 mod user;
 
 use std::path::PathBuf;
@@ -13,11 +16,14 @@ use clap::{Args, Parser, ValueEnum};
 use clap_complete::ArgValueCompleter;
 use smr_model::{DEFAULT_PREFIX, KeyError, Kind, ObjectRef};
 
+pub(crate) use agent::*;
+pub(crate) use certificates::*;
 pub(crate) use client::*;
 pub(crate) use cluster::*;
 pub(crate) use context::*;
 pub(crate) use manager::*;
 pub(crate) use node::*;
+pub(crate) use rollout::*;
 pub(crate) use user::*;
 
 use crate::complete;

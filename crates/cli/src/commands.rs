@@ -1,7 +1,9 @@
 //! What commands do. They see settings and plain arguments, never the command line.
 
+pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod backup;
+pub(crate) mod cert;
 pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod context;
@@ -12,15 +14,20 @@ pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod list;
+mod local;
 pub(crate) mod logs;
 pub(crate) mod manager;
 pub(crate) mod node;
 pub(crate) mod nodes;
+pub(crate) mod placement;
 pub(crate) mod ps;
+mod relaunch;
 pub(crate) mod remove;
 mod replica;
+pub(crate) mod rollout;
 pub(crate) mod template;
 pub(crate) mod token;
+pub(crate) mod upgrade;
 pub(crate) mod user;
 pub(crate) mod version;
 mod waiting;
@@ -44,7 +51,13 @@ pub(crate) type Outcome = Result<u8, Error>;
 pub(crate) fn client(settings: &Settings, command: ClientCommand) -> Outcome {
     match command {
         ClientCommand::Context(args) => context::run(settings, args),
+        ClientCommand::Explain(args) if args.path.contains('/') => {
+            block(placement::explain(settings, &args.path, args.output.output))
+        }
         ClientCommand::Explain(args) => explain::explain(settings, &args.path),
+        ClientCommand::Plan(args) => block(placement::plan(settings, args)),
+        ClientCommand::Rollout(command) => block(rollout::run(settings, command)),
+        ClientCommand::Cert(command) => block(cert::run(settings, command)),
         ClientCommand::Schema => explain::schema(settings),
         ClientCommand::Completion(args) => complete::script(settings, args.shell),
         ClientCommand::Apply(args) => block(apply::run(settings, args)),

@@ -72,6 +72,14 @@ pub(crate) fn replicas(current: &OsStr) -> Vec<CompletionCandidate> {
     starting(current, items.into_iter().map(|replica| replica.key.to_string()))
 }
 
+/// Kinds, and objects of kinds with replicas.
+pub(crate) fn explained(current: &OsStr) -> Vec<CompletionCandidate> {
+    match current.to_string_lossy().contains('/') {
+        true => resources(current),
+        false => kinds(current),
+    }
+}
+
 /// Nodes by their names.
 pub(crate) fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
     let nodes = ask(|client| async move { client.nodes().await });

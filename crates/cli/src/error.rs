@@ -185,6 +185,54 @@ pub enum Error {
     /// Nobody leads the cluster.
     #[error("no node leads just now")]
     NoLeader,
+    /// A rollout that does not go on by itself.
+    #[error("the rollout of `{key}` is {state}{}", after_colon(message))]
+    RolloutStopped {
+        /// The object.
+        key: String,
+        /// What it does instead.
+        state: String,
+        /// Why.
+        message: String,
+        /// Whether it can be resumed.
+        is_paused: bool,
+    },
+    /// Users that would be locked out.
+    #[error("certificates of the old authority are in use by {}", listed(users))]
+    OldUsers {
+        /// Their names.
+        users: Vec<String>,
+    },
+    /// A file that cannot be run as smr.
+    #[error("`{}` is not a version of smr that runs here: {why}", path.display())]
+    NotAProgram {
+        /// The file.
+        path: PathBuf,
+        /// What it did.
+        why: String,
+    },
+    /// A node that does not work with another version.
+    #[error("the node did not work with {version}; {}", match works_again {
+        true => "it runs the former program again",
+        false => "it does not work with the former program either",
+    })]
+    NotUpgraded {
+        /// The new version.
+        version: String,
+        /// Whether the former one works.
+        works_again: bool,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// A node that could not be drained before it was to be stopped.
+    #[error("the node was not drained and goes on running")]
+    NotDrained {
+        /// Why.
+        source: Box<Error>,
+    },
+    /// Nothing to join a cluster with.
+    #[error("to join a cluster this machine needs a context of it, or a join token")]
+    NoWayIn,
     /// A question was answered with no.
     #[error("action aborted by user")]
     Aborted,
@@ -299,7 +347,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Client(err) if err.is_unreachable() => exit::UNREACHABLE,
-            Self::Edited { source, .. } => source.exit_code(),
+            Self::Edited { source, .. } | Self::NotDrained { source } => source.exit_code(),
             Self::Usage { .. } | Self::Replaced { .. } => exit::USAGE,
             Self::BrokenPipe => exit::DONE,
             Self::Serialise { .. } => exit::BUG,
@@ -351,6 +399,28 @@ impl Error {
             Self::NotOurProcess { .. } => "if no node runs, remove the file",
             Self::WaitTimeout { missing, .. } if !missing.is_empty() => {
                 "`smrctl debug REPLICA` says what the node did; a longer wait is `--timeout 10m`"
+            }
+            Self::RolloutStopped { key, is_paused: true, .. } => {
+                return Some(format!(
+                    "`smrctl rollout resume {key}` goes on, `smrctl rollout undo {key}` goes back"
+                ));
+            }
+            Self::RolloutStopped { key, .. } => {
+                return Some(format!("`smrctl rollout status {key}` shows the replicas"));
+            }
+            Self::OldUsers { .. } => {
+                "give them new certificates (`smr user create NAME`), then run `smrctl cert \
+                 rotate-ca finish`; with `--force` they are locked out"
+            }
+            Self::NotAProgram { .. } => "download the file for this kind of machine again",
+            Self::NotUpgraded { .. } => "the node's log says more",
+            Self::NotDrained { .. } => {
+                "its containers go on running without it when it is stopped with `--now`"
+            }
+            Self::NoWayIn => {
+                "import one with `smr agent import CONTEXT KEY` (`smrctl context export --api \
+                 HOST:PORT` on a node prints them), or use `--token-file` (`smrctl token create` \
+                 there makes a token)"
             }
             Self::NoLeader => {
                 "more than half of the voters have to answer; `smrctl node ls --stale` shows who \
@@ -428,6 +498,11 @@ impl Error {
 /// `1 mistake`, `3 mistakes`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// `: message`, if there is one.
+fn after_colon(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
 /// The first of them, and how many more there are.

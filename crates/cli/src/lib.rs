@@ -123,6 +123,8 @@ fn node(settings: &Settings, command: NodeCommand, hooks: Hooks) -> Outcome {
         NodeCommand::Start(args) => commands::node::start(settings, &args, hooks),
         NodeCommand::Stop(args) => commands::node::stop(settings, &args),
         NodeCommand::Status(args) => commands::node::status(settings, &args),
+        NodeCommand::Agent(command) => commands::agent::run(settings, command),
+        NodeCommand::Upgrade(args) => commands::upgrade::run(settings, &args),
         NodeCommand::Config(command) => commands::config::run(settings, command),
         NodeCommand::User(command) => commands::user::run(settings, command),
         NodeCommand::Backup(command) => commands::backup::run(settings, command, hooks),

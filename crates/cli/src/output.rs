@@ -7,7 +7,9 @@ mod table;
 mod tables;
 
 pub(crate) use age::age;
-pub(crate) use cluster_tables::{member_table, node_table, token_table};
+pub(crate) use cluster_tables::{
+    certificate_table, history_table, member_table, node_table, rollout_table, token_table,
+};
 pub(crate) use printer::Printer;
 pub(crate) use table::{Paint, Table};
 pub(crate) use tables::{

@@ -178,6 +178,12 @@ fn duration(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse::<u32>() {
         return Some(Duration::from_secs(seconds.into()));
     }
+    if let Some((days, rest)) = text.split_once('d')
+        && let Ok(days) = days.parse::<u16>()
+    {
+        let rest = if rest.is_empty() { Some(Duration::ZERO) } else { duration(rest) };
+        return Some(Duration::from_hours(24) * days.into() + rest?);
+    }
     text.parse::<SignedDuration>().ok()?.try_into().ok()
 }
 
@@ -230,6 +236,8 @@ mod tests {
         assert_eq!(seconds("90s"), Some(90));
         assert_eq!(seconds("5m"), Some(300));
         assert_eq!(seconds("1h30m"), Some(5400));
+        assert_eq!(seconds("2d"), Some(172_800));
+        assert_eq!(seconds("1d12h"), Some(129_600));
         assert_eq!(seconds("-5m"), None);
         assert_eq!(seconds("soon"), None);
     }

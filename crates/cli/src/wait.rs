@@ -26,6 +26,8 @@ struct Told {
 struct Wanted {
     generation: u64,
     replicas: Option<u32>,
+    /// As many as there are nodes for: all that are there count.
+    everywhere: bool,
 }
 
 /// How far it is.
@@ -42,10 +44,9 @@ pub(crate) enum Progress {
 impl Ready {
     /// Waits for the replicas of these objects, of this generation or a later one.
     pub(crate) fn new(objects: impl IntoIterator<Item = (ObjectKey, u64)>) -> Self {
-        let wanted = objects
-            .into_iter()
-            .filter(|(key, _)| key.kind == Kind::Containers)
-            .map(|(key, generation)| (key, Wanted { generation, replicas: None }));
+        let wanted = objects.into_iter().filter(|(key, _)| key.kind == Kind::Containers).map(
+            |(key, generation)| (key, Wanted { generation, replicas: None, everywhere: false }),
+        );
         Self { wanted: wanted.collect(), ..Self::default() }
     }
 
@@ -75,6 +76,8 @@ impl Ready {
         {
             let replicas = object.definition.pointer("/spec/replicas").and_then(|n| n.as_u64());
             wanted.replicas = Some(replicas.unwrap_or(1) as u32);
+            let strategy = object.definition.pointer("/spec/placement/strategy");
+            wanted.everywhere = strategy.is_some_and(|strategy| strategy == "global");
             wanted.generation = wanted.generation.max(object.generation);
         } else if event.kind == WatchKind::Delete
             && let Some(key) = &event.key
@@ -113,7 +116,10 @@ impl Ready {
         }
         let mut total = 0;
         for (key, wanted) in &self.wanted {
-            let Some(replicas) = wanted.replicas else { return Progress::Waiting };
+            let Some(mut replicas) = wanted.replicas else { return Progress::Waiting };
+            if wanted.everywhere {
+                replicas = self.of(key).max(1);
+            }
             let done = self.current().filter(|replica| {
                 replica.key.group == key.group
                     && replica.key.name == key.name
@@ -125,6 +131,12 @@ impl Ready {
             total += replicas as usize;
         }
         Progress::Done(total)
+    }
+
+    /// Replicas of an object that were seen.
+    fn of(&self, key: &ObjectKey) -> u32 {
+        let of = |r: &&ReplicaStatus| r.key.group == key.group && r.key.name == key.name;
+        self.seen.values().filter(of).count() as u32
     }
 
     /// Replicas that are of the wanted generation.
@@ -161,7 +173,11 @@ impl Ready {
     /// Replicas seen and ready, of how many wanted.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let ready = self.current().filter(|replica| replica.state.is_done()).count();
-        let wanted = self.wanted.values().map(|wanted| wanted.replicas.unwrap_or(1) as usize).sum();
+        let number = |(key, wanted): (&ObjectKey, &Wanted)| match wanted.everywhere {
+            true => self.of(key).max(1) as usize,
+            false => wanted.replicas.unwrap_or(1) as usize,
+        };
+        let wanted = self.wanted.iter().map(number).sum();
         (ready.min(wanted), wanted)
     }
 }

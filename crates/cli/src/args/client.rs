@@ -7,7 +7,8 @@ use clap_complete::ArgValueCompleter;
 use smr_model::{Kind, ObjectRef};
 
 use super::{
-    ClusterCommand, ContextArgs, NodeArgs, OutputArg, ReplicaArg, ResourceArg, TokenCommand,
+    CertCommand, ClusterCommand, ContextArgs, NodeArgs, OutputArg, PlanArgs, ReplicaArg,
+    ResourceArg, RolloutCommand, TokenCommand,
 };
 use crate::{complete, settings::Seconds};
 
@@ -23,6 +24,11 @@ pub(crate) enum ClientCommand {
     Diff(DiffArgs),
     /// Render a pack or file without applying it
     Template(TemplateArgs),
+    /// Show where replicas would go, without applying
+    Plan(PlanArgs),
+    /// Show, stop and take back changes on their way
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     /// Show replicas and their states
     Ps(PsArgs),
     /// Show replicas, their images, or restart one
@@ -60,9 +66,12 @@ pub(crate) enum ClientCommand {
     /// Let other machines join
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Show and revoke certificates, replace the authority
+    #[command(subcommand)]
+    Cert(CertCommand),
     /// Show whether the node and its parts work
     Health(OutputArg),
-    /// Explain the fields of a kind
+    /// Explain the fields of a kind, or where replicas are and why
     Explain(ExplainArgs),
     /// Print the JSON Schema of definitions, for editors
     Schema,
@@ -325,8 +334,9 @@ pub(crate) struct EventsArgs {
     /// Show past events and end
     #[arg(long, conflicts_with = "wait")]
     pub past: bool,
-    /// Accepted for scripts written for other versions
-    #[arg(long, hide = true, value_name = "NODE")]
+    /// Node that `cluster_started` and `drain_success` are waited for; the one that answers, and
+    /// any, when not given
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub node: Option<String>,
     /// Shape of the output: lines of JSON after `event: ` (table), or lines of JSON
     #[arg(short, long, alias = "o", value_enum, default_value = "table", value_name = "FORMAT")]
@@ -356,10 +366,17 @@ pub(crate) struct NodesArgs {
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  smrctl explain containers.spec.ports            # a field
+  smrctl explain containers/shop/web              # where its replicas are, and why
+  smrctl explain containers/shop/shop-web-2       # one of them")]
 pub(crate) struct ExplainArgs {
-    /// Kind, and field below it: `containers.spec.ports`
-    #[arg(value_name = "KIND[.FIELD]", add = ArgValueCompleter::new(complete::kinds))]
+    /// Kind, and field below it: `containers.spec.ports`; or an object or replica
+    #[arg(value_name = "KIND[.FIELD]|RESOURCE", add = ArgValueCompleter::new(complete::explained))]
     pub path: String,
+    #[command(flatten)]
+    pub output: OutputArg,
 }
 
 /// Arguments of `version`.

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{ImportArgs, StopArgs};
+use super::{AgentImportArgs, StopArgs};
 use crate::settings::Seconds;
 
 /// Commands of `smrmgr`.
@@ -10,8 +10,8 @@ use crate::settings::Seconds;
 pub(crate) enum ManagerCommand {
     /// Start the node of this machine and wait until it is ready
     Start(ManagerStartArgs),
-    /// Stop the node of this machine; its containers go on running
-    Stop(StopArgs),
+    /// Move everything away from the node of this machine, and stop it
+    Stop(ManagerStopArgs),
     /// Stop and start the node of this machine; its containers go on running
     Restart(ManagerStartArgs),
     /// Wait until the node of this machine is ready
@@ -19,7 +19,7 @@ pub(crate) enum ManagerCommand {
     /// Print the active context encrypted, and the key, on one line
     Export(ManagerExportArgs),
     /// Add an exported context and make it the active one
-    Import(ImportArgs),
+    Import(AgentImportArgs),
     /// Not needed: `smr` is one file
     #[command(hide = true)]
     Install(Ignored),
@@ -46,6 +46,14 @@ pub(crate) struct Ignored {
 
 /// Arguments of `smrmgr start`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  smrmgr start -d node-1.example.com                    # others can join at this name
+  smrmgr start -d node-2.example.com -j                 # joins the cluster of the active context
+  smrmgr start -d node-2.example.com -j -p https://node-1.example.com:1443
+  smrmgr start -c \"--port.control 127.0.0.1:1443 --port.overlay 127.0.0.1:9212\"
+
+A node without a name is called by the first label of its domain.")]
 pub(crate) struct ManagerStartArgs {
     /// Name of the node
     #[arg(short, long, value_name = "NAME", env = "NODE_NAME", hide_env = true)]
@@ -69,10 +77,34 @@ pub(crate) struct ManagerStartArgs {
         hide_env = true
     )]
     pub client_args: Option<String>,
-    /// Not in this version: clusters of several nodes
+    /// Join a cluster: the one at this address, at that of `-p`, or that of the active context
     #[arg(short, long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = "",
-          hide = true)]
+          env = "JOIN_CLUSTER", hide_env = true)]
     pub join: Option<String>,
+    /// Control API of the cluster to join; a number is the port for other nodes
+    #[arg(short, long, value_name = "URL", env = "PEER_ADDRESS", hide_env = true)]
+    pub peer: Option<String>,
+    /// File with a join token; or the variable SMR_JOIN_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<std::path::PathBuf>,
+    /// More flags in one text, in old scripts
+    #[arg(
+        short = 'x',
+        long = "extra",
+        value_name = "FLAGS",
+        allow_hyphen_values = true,
+        hide = true
+    )]
+    pub extra: Option<String>,
+    /// Accepted for scripts written for other versions
+    #[arg(short, long, value_name = "IMAGE", hide = true)]
+    pub image: Option<String>,
+    /// Accepted for scripts written for other versions
+    #[arg(short, long, value_name = "TAG", hide = true)]
+    pub tag: Option<String>,
+    /// Accepted for scripts written for other versions
+    #[arg(short, long, value_name = "MODE", hide = true)]
+    pub mode: Option<String>,
     /// Configuration; /etc/smr/smr.toml if that exists, else the defaults
     #[arg(long, value_name = "FILE", env = "SMR_CONFIG", hide_env = true)]
     pub config: Option<std::path::PathBuf>,
@@ -85,6 +117,19 @@ pub(crate) struct ManagerStartArgs {
     /// Accepted for scripts written for other versions
     #[arg(short, long = "yes", hide = true)]
     pub yes: bool,
+}
+
+/// Arguments of `smrmgr stop`.
+#[derive(Debug, Args)]
+pub(crate) struct ManagerStopArgs {
+    #[command(flatten)]
+    pub stop: StopArgs,
+    /// At once: what runs on it goes on running there, without it
+    #[arg(long)]
+    pub now: bool,
+    /// Longest time to wait until everything is elsewhere
+    #[arg(long, value_name = "DURATION", default_value = "6m", conflicts_with = "now")]
+    pub drain_timeout: Seconds,
 }
 
 /// Arguments of `smrmgr wait`.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{GenerateArgs, OutputArg, RoleArg, UserCommand};
+use super::{AgentCommand, GenerateArgs, OutputArg, RoleArg, UpgradeArgs, UserCommand};
 use crate::settings::Seconds;
 
 /// Commands that concern the node of this machine.
@@ -16,6 +16,11 @@ pub(crate) enum NodeCommand {
     Stop(StopArgs),
     /// Show whether the node of this machine works
     Status(StatusArgs),
+    /// The node of this machine as a member of its cluster
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Run another version of the program; containers go on running
+    Upgrade(UpgradeArgs),
     /// Write, check and show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

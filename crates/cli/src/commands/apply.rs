@@ -35,6 +35,9 @@ pub(crate) async fn run(settings: &Settings, args: ApplyArgs) -> Outcome {
         }
         Output::Table => {
             for result in &response.results {
+                if !args.dry_run {
+                    printer.note(format_args!("{}: {}", result.key, word(result.action)));
+                }
                 printer.line(match (args.dry_run, settings.persona) {
                     (true, _) => format!("{}: would be {}", result.key, word(result.action)),
                     (false, Persona::Smr) => format!("object applied: {}", result.key.kind),
@@ -44,9 +47,11 @@ pub(crate) async fn run(settings: &Settings, args: ApplyArgs) -> Outcome {
         }
     }
     if args.wait && !args.dry_run {
-        let ready =
-            Ready::new(response.results.into_iter().map(|result| (result.key, result.generation)));
-        waiting::ready(settings, &client, ready, args.timeout.0).await?;
+        let wanted = response.results.iter().map(|r| (r.key.clone(), r.generation));
+        // What is new is not rolled out but made.
+        let changed = response.results.iter().filter(|r| r.action != ApplyAction::Created);
+        let changed = changed.map(|r| (r.key.clone(), r.generation)).collect::<Vec<_>>();
+        waiting::ready(settings, &client, Ready::new(wanted), &changed, args.timeout.0).await?;
     }
     Ok(DONE)
 }
@@ -81,7 +86,7 @@ async fn send(
 fn word(action: ApplyAction) -> &'static str {
     match action {
         ApplyAction::Created => "created",
-        ApplyAction::Updated => "updated",
+        ApplyAction::Updated => "changed",
         ApplyAction::Unchanged => "unchanged",
     }
 }

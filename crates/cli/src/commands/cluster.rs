@@ -98,11 +98,11 @@ async fn transfer(settings: &Settings, args: &TransferArgs) -> Outcome {
 }
 
 async fn change(settings: &Settings, args: &SettingsArgs) -> Outcome {
+    let patch = parse(&args.changes)?;
     let client = settings.client()?;
-    let now = match args.changes.as_slice() {
-        [] => client.settings().await?,
-        changes => {
-            let patch = parse(changes)?;
+    let now = match args.changes.is_empty() {
+        true => client.settings().await?,
+        false => {
             patiently(settings, "changing the settings", client.patch_settings(&patch)).await?
         }
     };

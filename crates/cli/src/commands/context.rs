@@ -152,7 +152,7 @@ fn export(settings: &Settings, args: &ExportArgs) -> Outcome {
 }
 
 /// Prints a context for another machine; warns if its address is of no use there.
-fn print_exported(settings: &Settings, name: &str, api: Option<&str>) -> Outcome {
+pub(crate) fn print_exported(settings: &Settings, name: &str, api: Option<&str>) -> Outcome {
     let exported = settings.contexts.export(name, api)?;
     let context = settings.contexts.get(name)?;
     let context = api.map_or(Ok(context.clone()), |api| context.with_api(api))?;

@@ -2,6 +2,7 @@
 
 mod follow;
 mod holds;
+mod of_nodes;
 
 use smr_model::{Event, Kind, ObjectRef, ReplicaKey};
 use smr_wire::EventQuery;
@@ -22,7 +23,13 @@ pub(crate) async fn run(settings: &Settings, args: EventsArgs) -> Outcome {
     };
     match &args.wait {
         Some(kind) => {
-            let wait = wait(settings, &args, kind, resource.as_ref());
+            let node = of_nodes::What::of(kind).filter(|_| resource.is_none());
+            let wait = async {
+                match node {
+                    Some(what) => of_nodes::wait(settings, what, args.node.as_deref()).await,
+                    None => wait(settings, &args, kind, resource.as_ref()).await,
+                }
+            };
             let Some(timeout) = args.timeout else { return wait.await };
             tokio::time::timeout(timeout.0, wait).await.unwrap_or_else(|_| {
                 let what = match &args.resource {

@@ -43,7 +43,9 @@ pub fn pages() -> Result<BTreeMap<PathBuf, String>, Error> {
          reached, 70 a mistake in the program. `exec` ends with the exit code of its command.\n\n\
          Environment: `SMR_CONTEXT`, `SMR_HOME` and `SMR_CONFIG` are `--context`, `--home` and `--config`;\n\
          `EDITOR` is what `edit` runs; `NO_COLOR` turns colours off. `smrmgr start` takes `NODE_NAME`,\n\
-         `DOMAIN`, `IP_ADDRESS` and `CLIENT_ARGS` for `-n`, `-d`, `-a` and `-c`. Empty ones count as unset.\n\n",
+         `DOMAIN`, `IP_ADDRESS`, `CLIENT_ARGS`, `JOIN_CLUSTER` and `PEER_ADDRESS` for `-n`, `-d`, `-a`,\n\
+         `-c`, `-j` and `-p`. `smr start` moves `SMR_JOIN_TOKEN`, a join token, into a file of its data\n\
+         directory and out of its environment. Empty ones count as unset.\n\n",
     );
     for mut command in [Smrctl::command(), Smr::command(), Smrmgr::command()] {
         command.build();

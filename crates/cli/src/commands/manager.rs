@@ -1,15 +1,20 @@
 //! `smrmgr`: the node of this machine in the way of the original's scripts.
 
-mod background;
+pub(crate) mod background;
+mod flags;
 
-use std::{net::IpAddr, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
-use smr_config::Override;
+use smr_config::Config;
+use smr_pki::ContextStore;
 use tokio::time::Instant;
 
-use super::{DONE, Outcome, block, context, node};
+use super::{DONE, Outcome, agent, block, context, local::Local, node};
 use crate::{
-    args::{ConfigArg, ExportArgs, ManagerCommand, ManagerStartArgs, OverrideArgs, StopArgs},
+    args::{
+        AgentCommand, ConfigArg, ContextArgs, ContextCommand, ExportArgs, ManagerCommand,
+        ManagerStartArgs, ManagerStopArgs, StopArgs,
+    },
     error::Error,
     running,
     settings::{Seconds, Settings},
@@ -17,31 +22,32 @@ use crate::{
 
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// In the data directory of a node that was drained to be stopped: it works again when it is started.
+const DRAINED: &str = "drained";
+
+/// How long a node that was started may need until it can be told to work again.
+const ACTIVATE: Duration = Duration::from_secs(30);
+
 /// Runs a command of `smrmgr`.
 pub(crate) fn run(settings: &Settings, command: ManagerCommand) -> Outcome {
     let replaced = |command, instead| Err(Error::Replaced { command, instead });
     match command {
         ManagerCommand::Start(args) => start(settings, &args),
-        ManagerCommand::Stop(args) => node::stop(settings, &args),
+        ManagerCommand::Stop(args) => stop(settings, &args),
         ManagerCommand::Restart(args) => restart(settings, &args),
         ManagerCommand::Wait(args) => block(wait(settings, args.timeout)),
         ManagerCommand::Export(args) => {
-            let args = ExportArgs { names: Vec::new(), api: args.api };
-            context::run(
-                settings,
-                crate::args::ContextArgs {
-                    command: Some(crate::args::ContextCommand::Export(args)),
-                },
-            )
+            let export = ContextCommand::Export(ExportArgs { names: Vec::new(), api: args.api });
+            context::run(settings, ContextArgs { command: Some(export) })
         }
-        ManagerCommand::Import(args) => context::import(settings, &args),
+        ManagerCommand::Import(args) => agent::run(settings, AgentCommand::Import(args)),
         ManagerCommand::Install(_) => replaced(
             "install",
             "`smr`, `smrctl` and `smrmgr` are one file; link it to the three names",
         ),
         ManagerCommand::Upgrade(_) => replaced(
             "upgrade",
-            "replace the file and run `smrmgr restart`; containers go on running",
+            "download the new file and run `smr upgrade FILE`; containers go on running",
         ),
         ManagerCommand::ServiceInstall(_) => {
             replaced("service-install", "install the unit `smr.service`, or use the package")
@@ -52,42 +58,82 @@ pub(crate) fn run(settings: &Settings, command: ManagerCommand) -> Outcome {
 }
 
 fn start(settings: &Settings, args: &ManagerStartArgs) -> Outcome {
-    if args.join.is_some() {
-        return Err(Error::usage(
-            "this version runs clusters of one node; it cannot join another",
-            "start it without `-j`",
-        ));
-    }
-    let overrides = overrides(args)?;
     let config = ConfigArg { config: args.config.clone() };
-    let loaded = node::load(settings, &config)?.override_with(&overrides)?;
+    let base = node::load(settings, &config)?;
+    let overrides = flags::overrides(args, &base, &settings.host())?;
+    let loaded = base.override_with(&overrides)?;
     if running::running(&loaded.data.dir)?.is_some() {
         return Err(Error::AlreadyRuns { dir: loaded.data.dir });
     }
+    if args.join.is_some() {
+        check_join(settings, &loaded)?;
+    }
     let log = loaded.data.dir.join("smr.log");
     block(background::start(settings, args, &overrides, &log))?;
+    let listen = loaded.api.listen.clone();
+    let dir = loaded.data.dir.clone();
+    let local = Local::of(loaded);
     settings.printer.line("Node started successfully!")?;
-    settings.printer.line(format_args!("name: {}", loaded.node.name))?;
-    for address in &loaded.api.listen {
+    settings.printer.line(format_args!("name: {}", local.name))?;
+    for address in listen {
         settings.printer.line(format_args!("control API: https://{address}"))?;
     }
     settings.printer.line(format_args!("log: {}", log.display()))?;
+    work_again(settings, &local, &dir)?;
     Ok(DONE)
 }
 
+/// Tells early what the node would only write into its log.
+fn check_join(settings: &Settings, config: &Config) -> Result<(), Error> {
+    if config.data.dir.join("store/format").exists() {
+        settings.printer.note(format_args!(
+            "note: the node in {} has been started before and stays in its cluster; to join \
+             another one it needs an empty directory",
+            config.data.dir.display()
+        ));
+        return Ok(());
+    }
+    let has_token =
+        config.cluster.token_file.is_some() || std::env::var_os(node::TOKEN_VARIABLE).is_some();
+    match has_token || ContextStore::open(&config.contexts.dir).current().is_ok() {
+        true => Ok(()),
+        false => Err(Error::NoWayIn),
+    }
+}
+
+/// Lets a node that was drained to be stopped work again.
+fn work_again(settings: &Settings, local: &Local, dir: &Path) -> Result<(), Error> {
+    let mark = dir.join(DRAINED);
+    if !mark.exists() {
+        return Ok(());
+    }
+    block(local.activate(settings, ACTIVATE))?;
+    fs::remove_file(&mark).map_err(|source| Error::Write { path: mark, source })
+}
+
+fn stop(settings: &Settings, args: &ManagerStopArgs) -> Outcome {
+    let config = &args.stop.config;
+    let config = node::load_with_data(settings, config, args.stop.data_dir.as_deref())?;
+    let dir = config.data.dir.clone();
+    if !args.now && running::running(&dir)?.is_some() {
+        let drained = block(Local::of(config).drain(settings, args.drain_timeout.0));
+        if drained.map_err(|err| Error::NotDrained { source: Box::new(err) })? {
+            let mark = dir.join(DRAINED);
+            fs::write(&mark, "").map_err(|source| Error::Write { path: mark, source })?;
+        }
+    }
+    node::stop(settings, &args.stop)
+}
+
 fn restart(settings: &Settings, args: &ManagerStartArgs) -> Outcome {
-    let dir = node::load(settings, &ConfigArg { config: args.config.clone() })?
-        .override_with(&overrides(args)?)?
-        .data
-        .dir;
+    let config = ConfigArg { config: args.config.clone() };
+    let base = node::load(settings, &config)?;
+    let overrides = flags::overrides(args, &base, &settings.host())?;
+    let dir = base.override_with(&overrides)?.data.dir;
     if running::running(&dir)?.is_some() {
         node::stop(
             settings,
-            &StopArgs {
-                config: ConfigArg { config: args.config.clone() },
-                data_dir: Some(dir.display().to_string()),
-                timeout: args.timeout,
-            },
+            &StopArgs { config, data_dir: Some(dir.display().to_string()), timeout: args.timeout },
         )?;
     }
     start(settings, args)
@@ -108,119 +154,5 @@ async fn wait(settings: &Settings, timeout: Seconds) -> Outcome {
             });
         }
         tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// Old and newer flags as keys of the configuration.
-fn overrides(args: &ManagerStartArgs) -> Result<Vec<Override>, Error> {
-    let mut flags = OverrideArgs {
-        name: args.name.clone(),
-        domains: args.domain.iter().cloned().collect(),
-        listen: args.endpoint.iter().map(|endpoint| listen(endpoint)).collect(),
-        option: args.option.clone(),
-        ..OverrideArgs::default()
-    };
-    // `-a` was the node's name in old scripts and is its address in newer ones.
-    if let Some(address) = &args.address {
-        match address.parse::<IpAddr>() {
-            Ok(_) => flags.ips.push(address.clone()),
-            Err(_) if flags.name.is_none() => flags.name = Some(address.clone()),
-            Err(_) => {
-                return Err(Error::usage(
-                    format!("`{address}` is not an IP address"),
-                    "the name is given by `-n` already",
-                ));
-            }
-        }
-    }
-    if let Some(text) = &args.client_args {
-        client_args(text, &mut flags)?;
-    }
-    node::overrides(&flags)
-}
-
-/// `-c "--port.control 127.0.0.1:1443 --port.overlay 127.0.0.1:9212"`.
-fn client_args(text: &str, flags: &mut OverrideArgs) -> Result<(), Error> {
-    let bad = |what: String| {
-        Error::usage(what, "known is `--port.control IP:PORT`; everything else is in smr.toml")
-    };
-    let words = shell_words::split(text).map_err(|err| bad(format!("`{text}`: {err}")))?;
-    let mut words = words.into_iter();
-    while let Some(word) = words.next() {
-        let (flag, value) = match word.split_once('=') {
-            Some((flag, value)) => (flag.to_owned(), Some(value.to_owned())),
-            None => (word, words.next()),
-        };
-        let value = value.ok_or_else(|| bad(format!("`{flag}` needs a value")))?;
-        match flag.as_str() {
-            "--port.control" | "--listen" => flags.listen = vec![listen(&value)],
-            // One node has no overlay and no raft peers.
-            "--port.overlay" | "--overlayport" | "--port.etcd" => {}
-            _ => return Err(bad(format!("unknown flag `{flag}` in `{text}`"))),
-        }
-    }
-    Ok(())
-}
-
-/// Old scripts say `localhost:1443`; the configuration wants addresses.
-fn listen(address: &str) -> String {
-    match address.strip_prefix("localhost:") {
-        Some(port) => format!("127.0.0.1:{port}"),
-        None => address.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-    use crate::args::Smrmgr;
-
-    fn keys(line: &str) -> Result<Vec<(String, String)>, String> {
-        let words = shell_words::split(line).unwrap();
-        let parsed = Smrmgr::try_parse_from(words).map_err(|err| err.to_string())?;
-        match parsed.command {
-            ManagerCommand::Start(args) => overrides(&args)
-                .map(|overrides| overrides.into_iter().map(|o| (o.key, o.value)).collect())
-                .map_err(|err| err.to_string()),
-            _ => unreachable!(),
-        }
-    }
-
-    #[test]
-    fn old_and_newer_flags_mean_the_same_keys() {
-        let key = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        assert_eq!(
-            keys("smrmgr start -a smr-agent-1 -d smr.example.com"),
-            Ok(vec![key("node.name", "smr-agent-1"), key("node.domains", "smr.example.com")])
-        );
-        assert_eq!(
-            keys("smrmgr start -a smr-agent-1 -e localhost:1443"),
-            Ok(vec![key("node.name", "smr-agent-1"), key("api.listen", "127.0.0.1:1443")])
-        );
-        assert_eq!(
-            keys(
-                r#"smrmgr start -c "--port.control 127.0.0.1:1443 --port.overlay 127.0.0.1:9212""#
-            ),
-            Ok(vec![key("api.listen", "127.0.0.1:1443")])
-        );
-        assert_eq!(
-            keys("smrmgr start -n n1 -a 10.0.0.1"),
-            Ok(vec![key("node.name", "n1"), key("node.ips", "10.0.0.1")])
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_meant_is_refused() {
-        assert_eq!(keys("smrmgr start -n a -a b"), Err("`b` is not an IP address".into()));
-        assert_eq!(
-            keys(r#"smrmgr start -c "--bogus 1""#),
-            Err("unknown flag `--bogus` in `--bogus 1`".into())
-        );
-        assert_eq!(
-            keys(r#"smrmgr start -c "--port.control""#),
-            Err("`--port.control` needs a value".into())
-        );
     }
 }

@@ -2,6 +2,8 @@
 
 mod join_token;
 
+pub(crate) use join_token::VARIABLE as TOKEN_VARIABLE;
+
 use std::path::PathBuf;
 
 use serde::Serialize;

@@ -10,10 +10,11 @@ use crossterm::{
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use smr_client::Client;
+use smr_model::{Kind, ObjectKey};
 use smr_wire::{StreamItem, WatchEvent, WatchQuery};
 use tokio::time::Instant;
 
-use super::nodes::Evacuation;
+use super::{nodes::Evacuation, rollout};
 use crate::{
     error::{Error, count},
     output::Printer,
@@ -23,6 +24,10 @@ use crate::{
 
 /// How long to wait before connecting again.
 const RECONNECT: Duration = Duration::from_secs(1);
+/// How often rollouts are looked at; watches do not tell of them.
+const ROLLOUTS: Duration = Duration::from_secs(1);
+/// How often to ask whether a node is empty.
+const EMPTY: Duration = Duration::from_millis(250);
 /// Most replicas drawn at a time.
 const MAX_LINES: usize = 20;
 
@@ -31,6 +36,7 @@ pub(super) async fn ready(
     settings: &Settings,
     client: &Client,
     mut ready: Ready,
+    changed: &[(ObjectKey, u64)],
     timeout: Duration,
 ) -> Result<(), Error> {
     if ready.is_empty() {
@@ -38,7 +44,13 @@ pub(super) async fn ready(
     }
     let started = Timestamp::now();
     let mut screen = Screen::new(settings.printer);
-    let waited = tokio::time::timeout(timeout, async {
+    let rollouts = async {
+        match rollouts(client, changed).await {
+            Stopped::Failed(err) => Err(err),
+            Stopped::Canary(key) => Ok(Waited::Canary(key)),
+        }
+    };
+    let replicas = async {
         let mut watch = Watch::new(client, settings.printer);
         loop {
             match watch.next().await? {
@@ -59,21 +71,64 @@ pub(super) async fn ready(
             }
             match ready.progress() {
                 Progress::Waiting => {}
-                Progress::Done(replicas) => return Ok(replicas),
+                Progress::Done(replicas) => return Ok(Waited::Ready(replicas)),
                 Progress::Failed(failed) => return Err(Error::ReplicasFailed { failed }),
             }
         }
-    })
-    .await;
+    };
+    let both = async {
+        tokio::select! {
+            waited = replicas => waited,
+            waited = rollouts => waited,
+        }
+    };
+    let waited = tokio::time::timeout(timeout, both).await;
     screen.clear();
-    let replicas = waited.map_err(|_| Error::WaitTimeout {
+    let waited = waited.map_err(|_| Error::WaitTimeout {
         what: "ready".to_owned(),
         seconds: timeout.as_secs(),
         missing: ready.missing(),
     })??;
     let took = crate::output::age(started, Timestamp::now());
-    settings.printer.note(format_args!("{} ready after {took}", count(replicas, "replica")));
+    settings.printer.note(match waited {
+        Waited::Ready(replicas) => format!("{} ready after {took}", count(replicas, "replica")),
+        Waited::Canary(key) => format!(
+            "{key}: the canary replicas have it after {took}; `smrctl rollout promote {key}` goes \
+             on, `smrctl rollout undo {key}` goes back"
+        ),
+    });
     Ok(())
+}
+
+/// How a wait ended well.
+enum Waited {
+    /// So many are ready.
+    Ready(usize),
+    /// The rollout of this object waits for a person's word.
+    Canary(ObjectKey),
+}
+
+/// Why a rollout does not go on by itself.
+enum Stopped {
+    Failed(Error),
+    Canary(ObjectKey),
+}
+
+/// Ends when a rollout to one of these generations, or to a later one, stops.
+async fn rollouts(client: &Client, changed: &[(ObjectKey, u64)]) -> Stopped {
+    loop {
+        for (key, generation) in changed.iter().filter(|(key, _)| key.kind == Kind::Containers) {
+            // Whether the cluster is there at all is the other's business.
+            let Ok(view) = client.rollout(&key.group, &key.name).await else { continue };
+            if let Some(err) = rollout::stopped(&view, *generation) {
+                return Stopped::Failed(err);
+            }
+            if rollout::is_canary(&view, *generation) {
+                return Stopped::Canary(key.clone());
+            }
+        }
+        tokio::time::sleep(ROLLOUTS).await;
+    }
 }
 
 /// Waits until all are gone.
@@ -118,14 +173,23 @@ pub(super) async fn evacuated(
     timeout: Duration,
 ) -> Result<(), Error> {
     let mut screen = Screen::new(settings.printer);
-    let mut told = (0, 0);
-    let waited = tokio::time::timeout(timeout, async {
+    let node = evacuation.node().to_string();
+    // What is left behind by those that are elsewhere already is in no watch.
+    let empty = async {
+        loop {
+            match client.node(&node).await {
+                Ok(view) if view.replicas == 0 => return Ok(()),
+                Err(err) if !err.is_unreachable() => return Err(err.into()),
+                _ => tokio::time::sleep(EMPTY).await,
+            }
+        }
+    };
+    let progress = async {
         let mut watch = Watch::new(client, settings.printer);
-        while !evacuation.is_done() {
-            match watch.next().await? {
-                Seen::Again => evacuation.restart(),
-                Seen::Change(event) => evacuation.see(*event),
-                Seen::Nothing => {}
+        let mut told = (0, 0);
+        loop {
+            if let Seen::Change(event) = watch.next().await? {
+                evacuation.see(*event);
             }
             let (gone, all) = evacuation.counts();
             let progress = format!("{gone} of {} moved", count(all, "replica"));
@@ -138,9 +202,14 @@ pub(super) async fn evacuated(
                 screen.note(&progress);
             }
         }
-        Ok::<_, Error>(())
-    })
-    .await;
+    };
+    let both = async {
+        tokio::select! {
+            waited = empty => waited,
+            failed = progress => failed,
+        }
+    };
+    let waited: Result<Result<(), Error>, _> = tokio::time::timeout(timeout, both).await;
     screen.clear();
     waited.map_err(|_| Error::WaitTimeout {
         what: "drained".to_owned(),

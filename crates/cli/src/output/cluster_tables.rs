@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 use smr_model::{Availability, Health};
-use smr_wire::{MemberInfo, NodeView, RaftRole, TokenInfo, TokenState};
+use smr_wire::{
+    CertificateInfo, HistoryEntry, MemberInfo, NodeView, RaftRole, RolloutView, TokenInfo,
+    TokenState,
+};
 
 use super::{Paint, Table, age, tables::or_dash};
 use crate::commands::pairs;
@@ -103,6 +106,64 @@ pub(crate) fn token_table(tokens: &[TokenInfo], now: Timestamp) -> Table {
             (until(token.expires, now), Paint::Plain),
             (or_dash(token.created_by.clone()), Paint::Plain),
             (or_dash(token.description.clone()), Paint::Plain),
+        ]);
+    }
+    table
+}
+
+/// `cert ls`.
+pub(crate) fn certificate_table(certificates: &[CertificateInfo], now: Timestamp) -> Table {
+    let mut table = Table::new(["SERIAL", "NAME", "ROLE", "NODE", "STATE", "ENDS IN", "REASON"]);
+    for certificate in certificates {
+        let state = match certificate.revoked {
+            Some(_) => ("revoked", Paint::Bad),
+            None if certificate.not_after <= now => ("ended", Paint::Plain),
+            None => ("valid", Paint::Good),
+        };
+        table.row([
+            (certificate.serial.clone(), Paint::Plain),
+            (certificate.name.clone(), Paint::Plain),
+            (certificate.role.clone(), Paint::Plain),
+            (certificate.node.map_or_else(|| "-".to_owned(), |id| id.to_string()), Paint::Plain),
+            (state.0.to_owned(), state.1),
+            (until(certificate.not_after, now), Paint::Plain),
+            (or_dash(certificate.reason.clone()), Paint::Plain),
+        ]);
+    }
+    table
+}
+
+/// `rollout status`.
+pub(crate) fn rollout_table(view: &RolloutView) -> Table {
+    let mut table = Table::new(["REPLICA", "NODE", "GENERATION", "SMR STATE", "READY"]);
+    for replica in &view.replicas {
+        let generation = match (replica.generation, replica.wanted) {
+            (is, wanted) if is == wanted => is.to_string(),
+            (0, wanted) => format!("-> {wanted}"),
+            (is, wanted) => format!("{is} -> {wanted}"),
+        };
+        let ready = if replica.ready { Paint::Good } else { Paint::Busy };
+        table.row([
+            (replica.name.clone(), Paint::Plain),
+            (or_dash(replica.node.clone()), Paint::Plain),
+            (generation, Paint::Plain),
+            (replica.state.to_string(), Paint::Plain),
+            (yes(replica.ready), ready),
+        ]);
+    }
+    table
+}
+
+/// `rollout history`.
+pub(crate) fn history_table(entries: &[HistoryEntry], now: Timestamp) -> Table {
+    let mut table = Table::new(["GENERATION", "AGE", "BY", "CHANGED"]);
+    for entry in entries {
+        let current = if entry.current { " *" } else { "" };
+        table.plain_row([
+            format!("{}{current}", entry.generation),
+            age(entry.time, now),
+            or_dash(entry.by.clone()),
+            or_dash(entry.message.clone()),
         ]);
     }
     table

@@ -67,6 +67,22 @@ fn all_replicas_of_the_new_definition_have_to_be_ready() {
 }
 
 #[test]
+fn a_replica_per_node_is_as_many_as_there_are() {
+    let everywhere = json!({"placement": {"strategy": "global"}});
+    let synced = event(WatchKind::Synced);
+    let on = |index, state| replica(status(index, 2, state));
+    let running = ReplicaState::Running;
+    let none = after([object(2, everywhere.clone()), synced.clone()]);
+    assert_eq!(none.progress(), Progress::Waiting);
+    let first = on(1, running);
+    let second = on(2, ReplicaState::Pending);
+    let waits = after([object(2, everywhere.clone()), first.clone(), second, synced.clone()]);
+    assert_eq!((waits.progress(), waits.counts()), (Progress::Waiting, (1, 2)));
+    let done = after([object(2, everywhere), first, on(2, running), synced]);
+    assert_eq!(done.progress(), Progress::Done(2));
+}
+
+#[test]
 fn nothing_is_decided_before_everything_was_seen() {
     let events = [object(2, json!({})), replica(status(1, 2, ReplicaState::Running))];
     assert_eq!(after(events.clone()).progress(), Progress::Waiting);

@@ -13,6 +13,11 @@ fn help_of_the_three_names() {
         &["smrctl", "exec", "--help"],
         &["smr", "start", "--help"],
         &["smrmgr", "start", "--help"],
+        &["smrctl", "node", "--help"],
+        &["smrctl", "token", "create", "--help"],
+        &["smrctl", "rollout", "--help"],
+        &["smrctl", "cert", "--help"],
+        &["smr", "agent", "--help"],
     ]));
 }
 
@@ -55,7 +60,22 @@ fn wrong_usage_says_what_is_wrong_and_ends_with_2() {
         &["smrmgr", "install"],
         &["smrmgr", "service-start", "--now"],
         &["smrmgr", "start", "-n", "a", "-a", "b"],
-        &["smrmgr", "start", "-j", "smr1.example.com:1443"],
+        &["smrctl", "node", "label", "n1"],
+        &["smrctl", "node", "label", "n1", "zone"],
+        &["smrctl", "node", "drain", "n1", "--timeout", "5m"],
+        &["smrctl", "cluster", "settings", "colour=red"],
+        &["smrctl", "cluster", "settings", "voters=many"],
+        &["smrctl", "token", "create", "--uses", "0"],
+        &["smrctl", "token", "create", "--role", "leader"],
+        &["smrctl", "token", "create", "--ttl", "soon"],
+        &["smrctl", "token", "rm"],
+        &["smrctl", "cert", "rotate-ca", "forward"],
+        &["smrctl", "rollout", "status", "secret/a/b"],
+        &["smrctl", "rollout", "undo", "containers/a/b", "--to", "last"],
+        &["smrctl", "explain", "secret/a/b"],
+        &["smr", "start", "--role", "leader"],
+        &["smr", "agent", "upgrade", "quay.io/some/image", "v2"],
+        &["smrmgr", "stop", "--now", "--drain-timeout", "5m"],
         &["smrmgr", "start", "-c", "--bogus 1"],
         &["smrmgr", "launch"],
     ];
@@ -89,6 +109,15 @@ fn requests_that_cannot_be_met_end_with_1() {
         &["smrctl", "context", "import", "zz", "zz"],
         &["smrctl", "context", "import", "00ff", "00"],
         &["smrctl", "context", "export"],
+        &["smrctl", "node", "ls"],
+        &["smrctl", "plan", "missing.yaml"],
+        &["smr", "agent", "peer"],
+        &["smr", "agent", "export", "--node", "nowhere"],
+        &["smr", "agent", "restart", "--data-dir", "/nonexistent"],
+        &["smr", "upgrade", "missing", "--data-dir", "/nonexistent"],
+        &["smrmgr", "stop", "--data-dir", "/nonexistent"],
+        &["smrmgr", "start", "-j"],
+        &["smrmgr", "start", "-j", "smr1.example.com:1443"],
     ];
     for line in lines {
         assert_eq!(place.run(line).code, 1, "{line:?}");

@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use smr_config::Override;
@@ -25,6 +26,24 @@ pub(super) async fn start(
     overrides: &[Override],
     log: &Path,
 ) -> Result<(), Error> {
+    let mut command = Command::new(own_program());
+    command.arg0("smr").arg("start").arg("--detached");
+    if let Some(config) = &args.config {
+        command.arg("--config").arg(config);
+    }
+    for Override { key, value, .. } in overrides {
+        command.arg("--option").arg(format!("{key}={value}"));
+    }
+    command.env("HOME", &settings.home);
+    launch(command, log, args.timeout.0).await
+}
+
+/// Runs a node in the background, with output to its log, and waits until it says that it is ready.
+pub(crate) async fn launch(
+    mut command: Command,
+    log: &Path,
+    timeout: Duration,
+) -> Result<(), Error> {
     let dir = log.parent().unwrap_or(Path::new("/"));
     let failed = |source| Error::Write { path: log.to_owned(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
@@ -34,16 +53,7 @@ pub(super) async fn start(
     let _ = fs::remove_file(&socket_path);
     let socket = UnixDatagram::bind(&socket_path)
         .map_err(|source| Error::Write { path: socket_path.clone(), source })?;
-
-    let mut command = Command::new(own_program());
-    command.arg0("smr").arg("start").arg("--detached");
-    if let Some(config) = &args.config {
-        command.arg("--config").arg(config);
-    }
-    for Override { key, value, .. } in overrides {
-        command.arg("--option").arg(format!("{key}={value}"));
-    }
-    command.env("HOME", &settings.home).env("NOTIFY_SOCKET", &socket_path);
+    command.env("NOTIFY_SOCKET", &socket_path);
     command.stdin(Stdio::null()).stdout(out).stderr(err);
     let mut child = command.spawn().map_err(|source| Error::Start { source: source.into() })?;
 
@@ -65,9 +75,9 @@ pub(super) async fn start(
             status: status.map_or_else(|err| err.to_string(), |status| status.to_string()),
             log: log.to_owned(),
         }),
-        () = tokio::time::sleep(args.timeout.0) => Err(Error::WaitTimeout {
+        () = tokio::time::sleep(timeout) => Err(Error::WaitTimeout {
             what: "ready".to_owned(),
-            seconds: args.timeout.0.as_secs(),
+            seconds: timeout.as_secs(),
             missing: vec![format!("the node still starts; its log is {}", log.display())],
         }),
     };

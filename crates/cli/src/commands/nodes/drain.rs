@@ -30,6 +30,9 @@ pub(crate) async fn drain(
     let Some(timeout) = wait else { return Ok((view, None)) };
     let mut evacuation = Evacuation::new(id, before);
     waiting::evacuated(settings, client, &mut evacuation, timeout).await?;
+    for replica in client.replicas(&query).await?.items {
+        evacuation.take(replica);
+    }
     for line in evacuation.homeless() {
         settings.printer.note(format_args!("warning: {line}"));
     }
@@ -41,48 +44,40 @@ pub(crate) async fn drain(
 pub(crate) struct Evacuation {
     node: u64,
     /// By group and generated name; those that ran on the node, or still do.
-    replicas: BTreeMap<(String, String), Option<ReplicaStatus>>,
-    synced: bool,
+    replicas: BTreeMap<(String, String), ReplicaStatus>,
 }
 
 impl Evacuation {
     /// Of the node with this id, when these replicas were there.
     pub(crate) fn new(node: u64, replicas: impl IntoIterator<Item = ReplicaStatus>) -> Self {
         let on_it = replicas.into_iter().filter(|replica| replica.node_id == node);
-        let replicas = on_it.map(|replica| (place(&replica), Some(replica))).collect();
-        Self { node, replicas, synced: false }
+        let replicas = on_it.map(|replica| (place(&replica), replica)).collect();
+        Self { node, replicas }
     }
 
-    /// Forgets what became of them: the stream begins again.
-    pub(crate) fn restart(&mut self) {
-        self.synced = false;
-        for replica in self.replicas.values_mut() {
-            *replica = None;
-        }
+    /// Id of the node.
+    pub(crate) fn node(&self) -> u64 {
+        self.node
     }
 
     /// Takes a change in.
     pub(crate) fn see(&mut self, event: WatchEvent) {
-        match event.kind {
-            WatchKind::Synced => self.synced = true,
-            WatchKind::Delete => {
-                if let Some(key) = event.key {
-                    self.replicas.remove(&(key.group, key.name));
-                }
-            }
-            WatchKind::Put => {
-                let Some(replica) = event.replica else { return };
-                let place = place(&replica);
-                if replica.node_id == self.node || self.replicas.contains_key(&place) {
-                    self.replicas.insert(place, Some(replica));
-                }
-            }
+        if event.kind == WatchKind::Delete
+            && let Some(key) = &event.key
+        {
+            self.replicas.remove(&(key.group.clone(), key.name.clone()));
+        }
+        if let Some(replica) = event.replica.filter(|_| event.kind == WatchKind::Put) {
+            self.take(replica);
         }
     }
 
-    /// Whether nothing runs on the node any more.
-    pub(crate) fn is_done(&self) -> bool {
-        self.synced && self.replicas.values().flatten().all(|replica| self.has_left(replica))
+    /// Takes a status in, if it is of one that is or was on the node.
+    fn take(&mut self, replica: ReplicaStatus) {
+        let place = place(&replica);
+        if replica.node_id == self.node || self.replicas.contains_key(&place) {
+            self.replicas.insert(place, replica);
+        }
     }
 
     /// Whether it is elsewhere and no longer needs the container it left behind.
@@ -98,7 +93,7 @@ impl Evacuation {
             true => format!("{}: still there: {}", replica.key, replica.state),
             false => format!("{} (on {})", line(replica), replica.node),
         };
-        self.replicas.values().flatten().filter(left).map(shown).collect()
+        self.replicas.values().filter(left).map(shown).collect()
     }
 
     /// A line for each replica that has no place now.
@@ -106,12 +101,12 @@ impl Evacuation {
         let pending = |replica: &&ReplicaStatus| {
             replica.node_id == 0 && replica.state == ReplicaState::Pending
         };
-        self.replicas.values().flatten().filter(pending).map(line).collect()
+        self.replicas.values().filter(pending).map(line).collect()
     }
 
     /// Replicas that are elsewhere, of how many.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let gone = self.replicas.values().flatten().filter(|replica| self.has_left(replica));
+        let gone = self.replicas.values().filter(|replica| self.has_left(replica));
         (gone.count(), self.replicas.len())
     }
 }
@@ -154,18 +149,12 @@ mod tests {
         WatchEvent { kind: WatchKind::Put, revision: 1, key, object: None, replica }
     }
 
-    fn synced() -> WatchEvent {
-        let (key, object, replica) = (None, None, None);
-        WatchEvent { kind: WatchKind::Synced, revision: 1, key, object, replica }
-    }
-
     #[test]
-    fn a_node_is_empty_when_what_ran_there_is_ready_elsewhere_or_has_no_place() {
+    fn what_is_still_there_on_its_way_and_without_a_place_is_told() {
         let running = ReplicaState::Running;
         let before = [on(2, 1, running), on(2, 2, running), on(1, 3, running)];
         let mut evacuation = Evacuation::new(2, before);
         assert_eq!(evacuation.counts(), (0, 2), "the third is elsewhere");
-        evacuation.see(synced());
         evacuation.see(put(on(1, 1, ReplicaState::Start)));
         assert_eq!(
             evacuation.missing(),
@@ -175,11 +164,12 @@ mod tests {
             ]
         );
         evacuation.see(put(on(1, 1, running)));
-        assert!(!evacuation.is_done());
+        evacuation.see(put(on(1, 3, ReplicaState::Start)));
+        assert_eq!(evacuation.counts(), (1, 2));
         let mut pending = on(0, 2, ReplicaState::Pending);
         pending.reason = Some(Reason::new("NoNode", "no node fits: 1 drained"));
         evacuation.see(put(pending));
-        assert!(evacuation.is_done());
+        assert!(evacuation.missing().is_empty());
         assert_eq!(evacuation.to_string(), " (1 replica moved, 1 without a place)");
         assert_eq!(
             evacuation.homeless(),
@@ -188,15 +178,12 @@ mod tests {
     }
 
     #[test]
-    fn what_came_in_between_is_waited_for_too() {
-        let mut evacuation = Evacuation::new(2, []);
-        assert!(!evacuation.is_done(), "nothing was seen yet");
+    fn what_came_in_between_is_told_too_and_what_was_removed_is_not() {
+        let mut evacuation = Evacuation::new(2, [on(2, 1, ReplicaState::Running)]);
         evacuation.see(put(on(2, 5, ReplicaState::Prepare)));
-        evacuation.see(synced());
-        assert!(!evacuation.is_done());
-        evacuation.restart();
-        evacuation.see(put(on(3, 5, ReplicaState::Running)));
-        evacuation.see(synced());
-        assert!(evacuation.is_done());
+        assert_eq!(evacuation.missing().len(), 2);
+        let gone = WatchEvent { kind: WatchKind::Delete, ..put(on(2, 1, ReplicaState::Running)) };
+        evacuation.see(gone);
+        assert_eq!(evacuation.counts(), (0, 1));
     }
 }

@@ -1,0 +1,146 @@
+//! The node of this machine as a member of its cluster: its name, its API, whether others can take
+//! over what it runs.
+
+use std::{fs, time::Duration};
+
+use serde::Deserialize;
+use smr_client::{Client, Options};
+use smr_config::Config;
+use smr_model::{Availability, Health};
+use smr_pki::ContextStore;
+use smr_wire::{Code, NodePatch, NodeView};
+use tokio::time::Instant;
+
+use super::{node, nodes};
+use crate::{args::LocalNodeArgs, error::Error, settings::Settings};
+
+/// How often to ask again while the cluster cannot change anything.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What the node keeps of who it is, below its data directory.
+const RECORD: &str = "node.json";
+
+/// The node of this machine.
+pub(crate) struct Local {
+    /// Its configuration, as far as the file says it.
+    pub config: Config,
+    /// Its name in the cluster.
+    pub name: String,
+}
+
+impl Local {
+    /// By the arguments, else by what the node has written down, else by its configuration.
+    pub(crate) fn find(settings: &Settings, args: &LocalNodeArgs) -> Result<Self, Error> {
+        let config = node::load_with_data(settings, &args.config, args.data_dir.as_deref())?;
+        let name = args.node.clone().unwrap_or_else(|| recorded_name(&config));
+        Ok(Self { config, name })
+    }
+
+    /// The node of a configuration.
+    pub(crate) fn of(config: Config) -> Self {
+        let name = recorded_name(&config);
+        Self { config, name }
+    }
+
+    /// A client of this node: by the context it has written, else by the one asked for.
+    pub(crate) fn client(&self, settings: &Settings) -> Result<Client, Error> {
+        if settings.context.is_none() {
+            let contexts = ContextStore::open(&self.config.contexts.dir);
+            if let Ok(context) = contexts.get(&self.name) {
+                return Ok(Client::new(&context, Options::default())?);
+            }
+        }
+        settings.client()
+    }
+
+    /// Moves everything away, if there is a node that could take it; says so if there is none.
+    /// Returns whether the node was drained.
+    pub(crate) async fn drain(
+        &self,
+        settings: &Settings,
+        timeout: Duration,
+    ) -> Result<bool, Error> {
+        let client = self.client(settings)?;
+        let others = client.nodes().await?.items;
+        if !others.iter().any(|other| can_take_over(other, &self.name)) {
+            settings.printer.note(
+                "note: no other node could take anything over, so nothing is moved; containers go \
+                 on running",
+            );
+            return Ok(false);
+        }
+        settings.printer.note(format_args!("moving everything away from node {}", self.name));
+        let (_, moved) = nodes::drain(settings, &client, &self.name, Some(timeout)).await?;
+        let moved = moved.map(|moved| moved.to_string()).unwrap_or_default();
+        settings.printer.note(format_args!("node {} is drained{moved}", self.name));
+        Ok(true)
+    }
+
+    /// Lets the node work again, as soon as the cluster takes changes.
+    pub(crate) async fn activate(
+        &self,
+        settings: &Settings,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        let client = self.client(settings)?;
+        let patch = NodePatch { availability: Some(Availability::Active), ..NodePatch::default() };
+        let deadline = Instant::now() + timeout;
+        loop {
+            match client.patch_node(&self.name, &patch).await {
+                Err(err) if is_passing(&err) && Instant::now() + PAUSE < deadline => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                result => {
+                    result?;
+                    settings.printer.note(format_args!("node {} is active again", self.name));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Waits until the node answers and works, or says why not.
+    pub(crate) async fn wait(&self, settings: &Settings, timeout: Duration) -> Result<(), Error> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let asked = async { Ok::<_, Error>(self.client(settings)?.health().await?) }.await;
+            match asked {
+                Ok(health) if health.ok => return Ok(()),
+                asked if Instant::now() + PAUSE >= deadline => {
+                    return Err(asked.err().unwrap_or(Error::Unhealthy));
+                }
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+}
+
+/// Whether another try may do better.
+fn is_passing(err: &smr_client::Error) -> bool {
+    err.is_unreachable()
+        || matches!(
+            err.code(),
+            Some(Code::Unavailable | Code::NoLeader | Code::NoQuorum | Code::Timeout)
+        )
+}
+
+/// Whether replicas of `name` could go there.
+fn can_take_over(other: &NodeView, name: &str) -> bool {
+    let is_down = other.health.as_ref().is_some_and(|health| health.state == Health::Down);
+    other.status.name != name
+        && other.member.is_some()
+        && other.availability == Availability::Active
+        && !is_down
+        && !other.status.version.is_empty()
+}
+
+/// The name the node goes by: the one the cluster gave it may be another than the configured one.
+fn recorded_name(config: &Config) -> String {
+    #[derive(Deserialize)]
+    struct Record {
+        name: String,
+    }
+    let record = fs::read(config.data.dir.join(RECORD)).ok();
+    let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+    record.map_or_else(|| config.node.name.clone(), |record| record.name)
+}
