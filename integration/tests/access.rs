@@ -2,14 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use smr_integration::{Lab, Node};
+use smr_integration::{Lab, Node, smr_binary};
 use smr_pki::{Authority, Context, ContextStore, Role, Subject};
 
 /// Paths of the control API and what people try first.
@@ -70,10 +66,9 @@ spec: {data: {colour: blue}}
 #[test]
 fn a_viewer_reads_but_neither_writes_nor_sees_secrets() {
     let Some(lab) = Lab::require() else { return };
-    let node = Node::start(&lab, "").unwrap();
+    let (node, authority) = node_with_authority(&lab);
     node.apply(SECRET).unwrap();
     node.apply(CONFIGURATION).unwrap();
-    let authority = authority(&node);
     add_context(&node, "watcher", &authority, Role::Viewer, Timestamp::now());
 
     let read = node.ok(&["--context", "watcher", "get", "configuration/safe/settings"]).unwrap();
@@ -121,9 +116,9 @@ fn a_user_made_on_the_command_line_may_what_its_role_allows() {
 #[test]
 fn an_operator_changes_workloads_but_does_not_see_secrets() {
     let Some(lab) = Lab::require() else { return };
-    let node = Node::start(&lab, "").unwrap();
+    let (node, authority) = node_with_authority(&lab);
     node.apply(SECRET).unwrap();
-    add_context(&node, "worker", &authority(&node), Role::Operator, Timestamp::now());
+    add_context(&node, "worker", &authority, Role::Operator, Timestamp::now());
     let path = node.file("settings.yaml", CONFIGURATION).unwrap();
     node.ok(&["--context", "worker", "apply", &path]).unwrap();
     let masked = node.ok(&["--context", "worker", "get", "secret/safe/key"]).unwrap();
@@ -136,9 +131,9 @@ fn an_operator_changes_workloads_but_does_not_see_secrets() {
 #[test]
 fn an_expired_certificate_and_a_strangers_one_are_refused() {
     let Some(lab) = Lab::require() else { return };
-    let node = Node::start(&lab, "").unwrap();
+    let (node, authority) = node_with_authority(&lab);
     let last_year = Timestamp::now() - Duration::from_hours(24 * 365);
-    add_context(&node, "late", &authority(&node), Role::Admin, last_year);
+    add_context(&node, "late", &authority, Role::Admin, last_year);
     let stranger = Authority::create(Duration::from_hours(24), Timestamp::now()).unwrap();
     add_context(&node, "stranger", &stranger, Role::Admin, Timestamp::now());
     for name in ["late", "stranger"] {
@@ -148,13 +143,18 @@ fn an_expired_certificate_and_a_strangers_one_are_refused() {
     }
 }
 
-/// The authority of a node, from its data: a test may take what no user can.
-fn authority(node: &Node) -> Authority {
-    let folders = folders_below(&node.data_dir());
-    folders
-        .iter()
-        .find_map(|folder| Authority::load(folder, Timestamp::now()).unwrap())
-        .expect("the node keeps its authority in its data")
+/// A node that found an authority where it begins its own, and that authority: a test may have what no
+/// user can.
+fn node_with_authority(lab: &Lab) -> (Node<'_>, Authority) {
+    let mut node = Node::prepare(lab, &smr_binary().unwrap(), "").unwrap();
+    let pki = node.data_dir().join("pki");
+    smr_pki::ensure_private_dir(&node.data_dir()).unwrap();
+    smr_pki::ensure_private_dir(&pki).unwrap();
+    let lifetime = Duration::from_hours(24 * 365);
+    let authority = Authority::load_or_create(&pki, lifetime, Timestamp::now()).unwrap();
+    node.restart().unwrap();
+    assert!(!pki.join("ca.key").exists(), "the key is in the state now, sealed, and only there");
+    (node, authority)
 }
 
 /// A context with a certificate of an hour from `now`.
@@ -164,14 +164,4 @@ fn add_context(node: &Node, name: &str, authority: &Authority, role: Role, now: 
     let context = Context::new(name, "localhost:1443", credentials.bundle()).unwrap();
     let store = ContextStore::open(node.dir().join("home/.smrctl/contexts"));
     store.save(&context).unwrap();
-}
-
-fn folders_below(folder: &Path) -> Vec<PathBuf> {
-    let mut folders = vec![folder.to_path_buf()];
-    for entry in fs::read_dir(folder).unwrap().flatten() {
-        if entry.path().is_dir() {
-            folders.extend(folders_below(&entry.path()));
-        }
-    }
-    folders
 }

@@ -6,7 +6,8 @@ use smr_wire::{
     ClusterSettings, ClusterSettingsPatch, ClusterStatus, JoinRequest, JoinResponse, NodeList,
     NodePatch, NodeRemoveQuery, NodeView, PlacementExplanation, PlacementPlan, RevokeRequest,
     RevokeResponse, RolloutAction, RolloutQuery, RolloutResponse, RolloutView, RotateRequest,
-    TokenCreate, TokenCreated, TokenInfo, TokenList, TransferRequest, routes,
+    TokenCreate, TokenCreated, TokenInfo, TokenList, TransferRequest, UserCreate, UserCreated,
+    routes,
 };
 
 use crate::{
@@ -68,6 +69,11 @@ impl Client {
     /// Makes a join token.
     pub async fn create_token(&self, wanted: &TokenCreate) -> Result<TokenCreated, Error> {
         self.json(self.request(Method::POST, routes::TOKENS).json(wanted)).await
+    }
+
+    /// Makes a key and a certificate for a user.
+    pub async fn create_user(&self, request: &UserCreate) -> Result<UserCreated, Error> {
+        self.json(self.request(Method::POST, routes::USERS).json(request)).await
     }
 
     /// Join tokens.

@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     cluster::{self, Fatal, Links},
-    identity::Identity,
+    identity::{BUNDLE, DATA_KEY, Identity, NODE_KEY},
     logging, manifests, presence,
     probe::Pings,
     record::NodeRecord,
@@ -199,6 +199,7 @@ async fn serve(
         drain_timeout: config.api.drain_timeout,
         revoked: identity.revoked.clone(),
         node_lifetime: config.certificates.node,
+        user_lifetime: config.certificates.user,
         authority_lifetime: config.certificates.authority,
         ..ServerConfig::new(reachable(&config.api.listen))
     };
@@ -242,12 +243,7 @@ async fn serve(
             stopped.clone(),
         )),
         tokio::spawn(links.circle.clone().follow(control.clone(), still, stopped.clone())),
-        tokio::spawn(cluster::register(
-            control.clone(),
-            facts,
-            fatal.clone(),
-            stopped.clone(),
-        )),
+        tokio::spawn(cluster::register(control.clone(), facts, fatal.clone(), stopped.clone())),
         tokio::spawn(cluster::removal(links.peers.removal(), fatal.clone(), stopped.clone())),
     ];
     if let Some(dir) = &config.bootstrap.manifests {
@@ -301,9 +297,14 @@ fn refuse_somebody_elses(dir: &Path) -> anyhow::Result<()> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
     let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     let ours = dir.join("store/format").exists() || dir.join("pki/ca.crt").exists();
-    // Written before the node proper starts.
-    let begun =
-        names.iter().all(|name| name == "smr.lock" || name == "smr.log" || name == "node.json");
+    // Written before the node proper starts: a founder may end before its store is there, and a node
+    // that joins may be refused, or find nobody, as often as it likes.
+    let begun = names.iter().all(|name| match name.to_str() {
+        Some("smr.lock" | "smr.log" | "node.json") => true,
+        Some("pki") => has_only(&dir.join("pki"), &[NODE_KEY, BUNDLE, DATA_KEY]),
+        Some("store") => has_only(&dir.join("store"), &["lock", "format.tmp"]),
+        _ => false,
+    });
     if begun || ours {
         return Ok(());
     }
@@ -311,6 +312,18 @@ fn refuse_somebody_elses(dir: &Path) -> anyhow::Result<()> {
         "`{}` has files that are not of smr; name a new or empty directory as `data.dir`",
         dir.display()
     )
+}
+
+/// Whether a directory holds nothing but these files, whole or half written (`write_private` writes
+/// hidden ones first).
+fn has_only(dir: &Path, known: &[&str]) -> bool {
+    let Ok(entries) = std::fs::read_dir(dir) else { return false };
+    entries.flatten().map(|entry| entry.file_name()).all(|name| {
+        let name = name.to_str().unwrap_or_default();
+        known.iter().any(|known| {
+            name == *known || name.strip_prefix('.').is_some_and(|it| it.starts_with(known))
+        })
+    })
 }
 
 /// Backups that a crash left half-sent are nobody's.
@@ -344,6 +357,26 @@ pub(crate) fn reachable(configured: &[SocketAddr]) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_was_not_let_in_may_ask_again() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let pki = dir.path().join("pki");
+        std::fs::write(dir.path().join("smr.lock"), "1").unwrap();
+        std::fs::create_dir(&pki).unwrap();
+        smr_pki::NodeKey::load_or_create(&pki.join(NODE_KEY)).unwrap();
+        assert!(refuse_somebody_elses(dir.path()).is_ok(), "it asked and got no answer");
+        for name in [BUNDLE, DATA_KEY, ".node.pem.tmp"] {
+            std::fs::write(pki.join(name), "").unwrap();
+        }
+        std::fs::write(dir.path().join("node.json"), "{}").unwrap();
+        assert!(refuse_somebody_elses(dir.path()).is_ok(), "it was let in");
+        std::fs::create_dir(dir.path().join("store")).unwrap();
+        std::fs::write(dir.path().join("store/lock"), "").unwrap();
+        assert!(refuse_somebody_elses(dir.path()).is_ok(), "its store was begun");
+        std::fs::write(pki.join("server.key"), "somebody's").unwrap();
+        assert!(refuse_somebody_elses(dir.path()).is_err());
+    }
 
     #[test]
     fn only_a_new_an_empty_or_our_own_directory_is_taken() {

@@ -31,6 +31,8 @@ pub struct ServerConfig {
     pub revoked: RevocationList,
     /// Life of the certificates of nodes that join or ask for a new one.
     pub node_lifetime: Duration,
+    /// How long certificates of users are valid, unless they ask for another time.
+    pub user_lifetime: Duration,
     /// Life of the authority a rotation begins with.
     pub authority_lifetime: Duration,
 }
@@ -49,6 +51,7 @@ impl ServerConfig {
             handshakes_per_address: 32,
             revoked: RevocationList::new(),
             node_lifetime: 90 * DAY,
+            user_lifetime: 365 * DAY,
             authority_lifetime: 3650 * DAY,
         }
     }

@@ -18,8 +18,8 @@ use smr_wire::{
     LogQuery, NodeList, NodePatch, NodeRemoveQuery, NodeView, Object, ObjectList, ObjectQuery,
     PlacementExplanation, PlacementPlan, ReplicaDetail, ReplicaList, ReplicaQuery, RestartResponse,
     RevokeRequest, RevokeResponse, RolloutQuery, RolloutResponse, RolloutView, RotateRequest,
-    StreamItem, TokenCreate, TokenCreated, TokenInfo, TokenList, TransferRequest, Version,
-    WatchQuery, routes,
+    StreamItem, TokenCreate, TokenCreated, TokenInfo, TokenList, TransferRequest, UserCreate,
+    UserCreated, Version, WatchQuery, routes,
 };
 
 use crate::route::{
@@ -167,6 +167,12 @@ fn certificates() -> Vec<Route> {
             .summary("List join tokens, without their secrets")
             .stored()
             .json::<TokenList>(),
+        Route::new(Admin, M::POST, routes::USERS, "create_user", || {
+            post(certificates::create_user)
+        })
+        .summary("Make a certificate for a user; its key is in this answer and nowhere else")
+        .takes::<UserCreate>()
+        .json::<UserCreated>(),
         Route::new(Admin, M::POST, routes::TOKENS, "create_token", || {
             post(certificates::create_token)
         })

@@ -1,12 +1,13 @@
-//! `user`: certificates for people and programs, from the authority on this machine.
+//! `user`: certificates for people and programs.
 
 use std::{net::SocketAddr, time::Duration};
 
 use jiff::Timestamp;
 use smr_config::Config;
-use smr_pki::{Authority, Context, Role, Subject, local_api};
+use smr_pki::{Authority, Context, Role, SecretString, Subject, local_api};
+use smr_wire::UserCreate;
 
-use super::{DONE, Outcome, node};
+use super::{DONE, Outcome, block, node};
 use crate::{
     args::{UserCommand, UserCreateArgs, UserRole},
     error::Error,
@@ -42,13 +43,28 @@ fn create(settings: &Settings, args: &UserCreateArgs) -> Outcome {
             known => known,
         },
     };
-    let now = Timestamp::now();
-    let authority = Authority::load(&config.data.dir.join(PKI), now)?
-        .ok_or_else(|| Error::NoAuthority { dir: config.data.dir.clone() })?;
     let day = Duration::from_hours(24);
     let lifetime = args.days.map_or(config.certificates.user, |days| day * days);
-    let credentials = authority.issue(&subject, lifetime, now)?;
-    let context = Context::new(&args.name, &api, credentials.bundle())?;
+    let pki = config.data.dir.join(PKI);
+    // Before its first start a node has the authority on disk; later the cluster has it.
+    let bundle = if pki.join("ca.key").exists() {
+        let authority = Authority::load(&pki, Timestamp::now())?;
+        let authority =
+            authority.ok_or_else(|| Error::NoAuthority { dir: config.data.dir.clone() })?;
+        authority.issue(&subject, lifetime, Timestamp::now())?.bundle()
+    } else if pki.exists() {
+        let request = UserCreate {
+            name: args.name.clone(),
+            role: role.to_string(),
+            ttl_seconds: Some(lifetime.as_secs()),
+        };
+        let client = node::local_client(settings, &config)?;
+        let made = block(async { Ok(client.create_user(&request).await?) })?;
+        SecretString::from(made.bundle.expose().to_owned())
+    } else {
+        return Err(Error::NoAuthority { dir: config.data.dir });
+    };
+    let context = Context::new(&args.name, &api, bundle)?;
     let printer = settings.printer;
     if args.save {
         settings.contexts.save(&context)?;
@@ -56,7 +72,7 @@ fn create(settings: &Settings, args: &UserCreateArgs) -> Outcome {
     } else {
         printer.line(context.export()?)?;
     }
-    let until = credentials.validity().not_after;
+    let until = context.credentials()?.validity().not_after;
     printer.note(format_args!(
         "note: `{}` is {role} at {} until {until:.0}",
         args.name,

@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Deserialize;
-use smr_wire::{CertificateRequest, RevokeRequest, RotateRequest, TokenCreate};
+use smr_wire::{CertificateRequest, RevokeRequest, RotateRequest, TokenCreate, UserCreate};
 
 use crate::{
     api::Api,
@@ -45,6 +45,16 @@ pub(super) async fn delete_token(
 ) -> Result<Response, Failure> {
     let deleted = api.control.delete_token(&path.id, &caller.actor(), Timestamp::now()).await?;
     Ok(json(StatusCode::OK, &deleted))
+}
+
+pub(super) async fn create_user(
+    State(api): State<Api>,
+    caller: Caller,
+    Json(wanted): Json<UserCreate>,
+) -> Result<Response, Failure> {
+    let (lifetime, actor) = (api.config.user_lifetime, caller.actor());
+    let made = api.control.create_user(&wanted, lifetime, &actor, Timestamp::now()).await?;
+    Ok(json(StatusCode::OK, &made))
 }
 
 pub(super) async fn list(Reading(control): Reading) -> Result<Response, Failure> {
