@@ -2,11 +2,13 @@
 
 use std::{
     fs,
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Result, bail};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::{lab::in_namespace, ready::tail};
 
@@ -59,6 +61,13 @@ impl Client {
             .env_remove("SMR_HOME")
             .current_dir(&self.dir);
         command
+    }
+
+    /// Moves the calling thread into the lab's network for good: what it connects to from now on is there.
+    pub fn enter(&self) -> Result<()> {
+        let link = fs::File::open(format!("/proc/{}/ns/net", self.namespace))?;
+        let network = Some(LinkNameSpaceType::Network);
+        Ok(move_into_link_name_space(link.as_fd(), network)?)
     }
 
     /// Runs `smrctl` with these arguments.

@@ -128,6 +128,20 @@ impl<'rig> Cluster<'rig> {
         Ok(())
     }
 
+    /// Waits until so many nodes vote.
+    pub fn wait_voters(&self, count: usize) -> Result<()> {
+        wait(&format!("{count} voters"), AGREEMENT, || {
+            let status = self.status(1).map_err(|error| format!("{error:#}"))?;
+            let voters = status["voters"].as_array().map_or(0, Vec::len);
+            if voters == count { Ok(()) } else { Err(status.to_string()) }
+        })
+    }
+
+    /// The state of the cluster as one of the nodes tells it.
+    pub fn status(&self, by: u32) -> Result<Value> {
+        Ok(serde_json::from_str(&self[by].ok(&["cluster", "status", "--output", "json"])?)?)
+    }
+
     /// The nodes as one of them lists them.
     pub fn node_list(&self, by: u32) -> Result<Vec<Value>> {
         let text = self[by].ok(&["node", "ls", "--output", "json"])?;
