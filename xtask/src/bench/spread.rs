@@ -11,8 +11,8 @@ use super::{
     swarm::Swarm,
 };
 
-/// Replicas of one round.
-const COUNT: usize = 150;
+/// Replicas of a round; with the smaller number the wait of a person weighs more than the engines.
+const COUNTS: [usize; 2] = [150, 50];
 
 /// Rounds of each kind, taken in turn.
 const ROUNDS: usize = 3;
@@ -27,18 +27,25 @@ struct Round {
 pub(super) fn spread(rig: &Rig) -> Result<()> {
     let cluster = formed(rig, "")?;
     let swarm = Swarm::form(rig)?;
+    for count in COUNTS {
+        compare(rig, &cluster, &swarm, count)?;
+    }
+    Ok(())
+}
+
+fn compare(rig: &Rig, cluster: &Cluster, swarm: &Swarm, count: usize) -> Result<()> {
     let (mut peer, mut ours) = (Vec::new(), Vec::new());
     let mut own = Vec::new();
     for round in 0..ROUNDS {
         say_load();
         if round % 2 == 0 {
-            peer.push(swarm_round(rig, &swarm)?);
+            peer.push(swarm_round(rig, swarm, count)?);
         }
-        let before = own_cpu(&cluster)?;
-        ours.push(smr_round(rig, &cluster)?);
-        own.push(own_cpu(&cluster)?.saturating_sub(before));
+        let before = own_cpu(cluster)?;
+        ours.push(smr_round(rig, cluster, count)?);
+        own.push(own_cpu(cluster)?.saturating_sub(before));
         if round % 2 == 1 {
-            peer.push(swarm_round(rig, &swarm)?);
+            peer.push(swarm_round(rig, swarm, count)?);
         }
     }
     let of = |rounds: &[Round], what: fn(&Round) -> Duration| {
@@ -47,7 +54,7 @@ pub(super) fn spread(rig: &Rig) -> Result<()> {
     let running = (of(&ours, |it| it.running), of(&peer, |it| it.running));
     let waited = (of(&ours, |it| it.waited), of(&peer, |it| it.waited));
     println!(
-        "\n{COUNT} replicas over {HOSTS} hosts on this machine, median of {ROUNDS} rounds taken in turn\n"
+        "\n{count} replicas over {HOSTS} hosts on this machine, median of {ROUNDS} rounds taken in turn\n"
     );
     table(
         &["", "Swarm mode", "smr", "ratio"],
@@ -69,16 +76,11 @@ pub(super) fn spread(rig: &Rig) -> Result<()> {
     let all = |rounds: &[Round], what: fn(&Round) -> Duration| {
         rounds.iter().map(|it| s(what(it))).collect::<Vec<_>>().join(", ")
     };
-    println!(
-        "\nrunning, each round: Swarm {}; smr {}",
-        all(&peer, |it| it.running),
-        all(&ours, |it| it.running)
-    );
-    println!(
-        "waited, each round: Swarm {}; smr {}",
-        all(&peer, |it| it.waited),
-        all(&ours, |it| it.waited)
-    );
+    for (what, figure) in
+        [("running", (|it| it.running) as fn(&Round) -> Duration), ("waited", |it| it.waited)]
+    {
+        println!("{what}, each round: Swarm {}; smr {}", all(&peer, figure), all(&ours, figure));
+    }
     println!("processor time of the three nodes in a round: {}", s(median(&own)));
     Ok(())
 }
@@ -87,27 +89,27 @@ fn all_hosts(rig: &Rig) -> Vec<u32> {
     rig.hosts().iter().map(|host| host.number()).collect()
 }
 
-fn swarm_round(rig: &Rig, swarm: &Swarm) -> Result<Round> {
+fn swarm_round(rig: &Rig, swarm: &Swarm, count: usize) -> Result<Round> {
     let hosts = all_hosts(rig);
     let starts = Starts::watch(rig, &hosts)?;
     let start = Instant::now();
-    swarm.create(1, "spread", COUNT, &[])?;
+    swarm.create(1, "spread", count, &[])?;
     let waited = start.elapsed();
-    let running = starts.all("spread.", COUNT)? - start;
+    let running = starts.all("spread.", count)? - start;
     swarm.remove(1, "spread", &hosts)?;
     Ok(Round { running, waited })
 }
 
-fn smr_round(rig: &Rig, cluster: &Cluster) -> Result<Round> {
+fn smr_round(rig: &Rig, cluster: &Cluster, count: usize) -> Result<Round> {
     let hosts = all_hosts(rig);
-    let path = cluster[1].file("spread.yaml", &definition("spread", COUNT))?;
+    let path = cluster[1].file("spread.yaml", &definition("spread", count))?;
     let starts = Starts::watch(rig, &hosts)?;
     let start = Instant::now();
     cluster[1].ok(&["apply", &path, "--wait"])?;
     let waited = start.elapsed();
-    let running = starts.all("bench-spread-", COUNT)? - start;
+    let running = starts.all("bench-spread-", count)? - start;
     let found = containers(rig, &hosts, "bench-spread-")?;
-    anyhow::ensure!(found.len() == COUNT, "{} containers instead of {COUNT}", found.len());
+    anyhow::ensure!(found.len() == count, "{} containers instead of {count}", found.len());
     cluster[1].ok(&["remove", "containers/bench/spread"])?;
     wait_gone(rig, &hosts, "bench-spread-")?;
     Ok(Round { running, waited })
