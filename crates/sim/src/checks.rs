@@ -1,0 +1,225 @@
+//! What must hold of the whole world: after every step, and when everything has settled.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smr_model::{ReplicaKey, RolloutState, spec::UpdateOrder};
+use smr_reconcile::handover_order;
+
+use crate::{
+    Ms,
+    agent::others,
+    leader::is_global,
+    mirror::{Mirror, Object},
+    world::World,
+};
+
+/// Simulated time after which everything must have settled.
+const PATIENCE: Ms = 1_200_000;
+/// Steps between two comparisons of whole copies.
+const COMPARE: u64 = 100;
+
+impl World {
+    /// A node begins to make a container: under stop-first no other node has one, as far as this node
+    /// was told.
+    pub(crate) fn check_begin(&mut self, id: u64, key: &ReplicaKey, generation: u64) {
+        let Some(node) = self.nodes.get(&id) else { return };
+        let mirror = &node.mirror;
+        let object = mirror.objects.get(&key.object());
+        let uid = object.map(|it| it.uid.as_str()).unwrap_or_default();
+        let spec = mirror.at(&key.object(), uid, generation).and_then(Object::spec);
+        if spec.map(handover_order) != Some(UpdateOrder::StopFirst) {
+            return;
+        }
+        let runs_here = node.engine.running(key).next().is_some();
+        for other in others(mirror, id, key) {
+            let runs =
+                |id| self.nodes.get(&id).is_some_and(|it| it.engine.running(key).next().is_some());
+            if !runs_here && !other.down && other.sighting.container && runs(other.node) {
+                let other = other.node;
+                self.judge.fail(format!(
+                    "n{id} makes {key} while it runs on n{other}, which is to stop first"
+                ));
+                return;
+            }
+        }
+    }
+
+    /// After every step.
+    pub(crate) fn check_step(&mut self) {
+        for node in self.nodes.values() {
+            if !node.engine.others_are_there() {
+                self.judge.fail(format!("a container of somebody else is gone from n{}", node.id));
+            }
+            for container in node.engine.containers.values() {
+                let wrong = container.labels.as_ref().is_some_and(|it| it.node != node.id);
+                if wrong {
+                    self.judge.fail(format!("a container on n{} has another's label", node.id));
+                }
+            }
+        }
+        if self.taken % COMPARE == 0 {
+            self.compare_copies();
+        }
+    }
+
+    /// Copies of the same age are the same, byte by byte.
+    fn compare_copies(&mut self) {
+        let mut known: BTreeMap<u64, u64> = BTreeMap::new();
+        for node in self.nodes.values().filter(|it| it.up) {
+            let first = *known.entry(node.state.applied).or_insert(node.id);
+            if let Some(other) = self.nodes.get(&first).filter(|_| first != node.id) {
+                self.judge.compare((first, &other.state.view), (node.id, &node.state.view));
+            }
+        }
+    }
+
+    /// Repairs everything and waits until it is as it should be.
+    pub(crate) fn settle(&mut self) {
+        self.repair_all();
+        let end = self.now + PATIENCE;
+        let mut look = self.now + 1000;
+        loop {
+            while self.now < look {
+                if !self.advance() {
+                    return;
+                }
+            }
+            look = self.now + 1000;
+            match self.unsettled() {
+                None => break,
+                Some(why) if self.now >= end => {
+                    let seconds = PATIENCE / 1000;
+                    return self.judge.fail(format!("{seconds} s after all faults: {why}"));
+                }
+                Some(_) => {}
+            }
+        }
+        let length = self.judge.length();
+        self.tell(|| format!("all is settled, with {length} entries"));
+        self.compare_copies();
+        if let Some(why) = self.users.history.violation() {
+            self.judge.fail(why);
+        }
+    }
+
+    /// What is not yet as it should be.
+    fn unsettled(&self) -> Option<String> {
+        let leader = self.nodes.values().filter(|it| it.up && it.raft.is_leader());
+        let Some(leader) = leader.max_by_key(|it| it.raft.term) else {
+            return Some("nobody leads".to_owned());
+        };
+        let mirror = Mirror::load(&leader.state.view);
+        let members: BTreeSet<u64> = mirror.members.keys().copied().collect();
+        for id in &members {
+            let Some(node) = self.nodes.get(id) else { continue };
+            if !node.up {
+                return Some(format!("member n{id} does not run"));
+            }
+            if node.state.applied != self.judge.length() {
+                return Some(format!("n{id} has not applied everything"));
+            }
+            if mirror.is_down(*id) {
+                return Some(format!("n{id} counts as down"));
+            }
+            if !node.agent.is_idle() {
+                return Some(format!("n{id} has something to report"));
+            }
+        }
+        let objects = mirror.objects.values();
+        objects
+            .filter_map(|object| self.object_unsettled(object, &mirror, &members))
+            .chain(self.too_much(&mirror, &members))
+            .next()
+    }
+
+    /// What is not as an object says.
+    fn object_unsettled(
+        &self,
+        object: &Object,
+        mirror: &Mirror,
+        members: &BTreeSet<u64>,
+    ) -> Option<String> {
+        let spec = object.spec()?;
+        let meta = &object.definition.meta;
+        let name = (meta.group.clone(), meta.name.clone());
+        if let Some((rollout, _)) = mirror.rollouts.get(&name) {
+            let rests = rollout.state.is_over()
+                || (matches!(rollout.state, RolloutState::Paused | RolloutState::Canary)
+                    && !rollout.message.is_empty());
+            if !rests {
+                let state = rollout.state.as_str();
+                return Some(format!("the rollout of {name:?} is {state}"));
+            }
+        }
+        let indexes: Vec<u32> =
+            if is_global(spec) { Vec::new() } else { (1..=spec.replica_count()).collect() };
+        for index in indexes {
+            let key = ReplicaKey::new(&name.0, &name.1, index);
+            match mirror.assignments.get(&key) {
+                None => return Some(format!("{key} has no assignment")),
+                Some((it, _)) if it.uid != object.uid => {
+                    return Some(format!("{key} is assigned for an object of the past"));
+                }
+                Some((it, _)) if it.node.is_none() && it.reason.is_none() => {
+                    return Some(format!("{key} has no node and no reason"));
+                }
+                Some(_) => {}
+            }
+        }
+        let range =
+            ReplicaKey::new(&name.0, &name.1, 0)..=ReplicaKey::new(&name.0, &name.1, u32::MAX);
+        for (key, (it, _)) in mirror.assignments.range(range) {
+            let Some(id) = it.node else { continue };
+            if !members.contains(&id) {
+                return Some(format!("{key} is assigned to n{id}, which is no member"));
+            }
+            let Some(wanted) = mirror.at(&key.object(), &it.uid, it.generation) else {
+                return Some(format!("the definition of {key} is not known"));
+            };
+            let Some(wanted) = wanted.spec().filter(|it| it.image == "app") else { continue };
+            let Some(node) = self.nodes.get(&id) else { continue };
+            let running: Vec<&str> = node.engine.running(key).map(|it| it.image.as_str()).collect();
+            if running != [wanted.image_reference().as_str()] {
+                return Some(format!("{key} is to run once on n{id} and there is {running:?}"));
+            }
+            let status = mirror.statuses.get(key).and_then(|by| by.get(&id));
+            if !status.is_some_and(|(it2, _)| it2.ready && it2.generation == it.generation) {
+                return Some(format!("the status of {key} on n{id} is not true: {status:?}"));
+            }
+        }
+        None
+    }
+
+    /// What runs, or is said to, and should not.
+    fn too_much(&self, mirror: &Mirror, members: &BTreeSet<u64>) -> Option<String> {
+        for (key, (it, _)) in &mirror.assignments {
+            let object = mirror.objects.get(&key.object());
+            let counts = object
+                .and_then(Object::spec)
+                .is_some_and(|spec| is_global(spec) || key.index <= spec.replica_count());
+            if !counts || object.is_none_or(|object| object.uid != it.uid) {
+                return Some(format!("{key} is assigned and nobody wants it"));
+            }
+        }
+        for (key, by) in &mirror.statuses {
+            let assigned = mirror.assignments.get(key).and_then(|(it, _)| it.node);
+            for id in by.keys() {
+                if assigned != Some(*id) {
+                    return Some(format!("n{id} has a status of {key}, which is not its own"));
+                }
+            }
+        }
+        for node in self.nodes.values().filter(|it| members.contains(&it.id)) {
+            for container in node.engine.containers.values() {
+                let Some(labels) = &container.labels else { continue };
+                let key = &labels.replica;
+                let assigned = mirror.assignments.get(key).and_then(|(it, _)| it.node);
+                if assigned != Some(node.id) {
+                    let id = node.id;
+                    return Some(format!("n{id} has a container of {key}, which is not its own"));
+                }
+            }
+        }
+        None
+    }
+}
