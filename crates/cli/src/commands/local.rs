@@ -144,3 +144,53 @@ fn recorded_name(config: &Config) -> String {
     let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
     record.map_or_else(|| config.node.name.clone(), |record| record.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str) -> NodeView {
+        let time = "2026-01-31T10:00:00Z";
+        serde_json::from_value(serde_json::json!({
+            "id": 2, "name": name, "addresses": [], "version": "0.1.0", "engine": "",
+            "engineReady": true, "os": "", "kernel": "", "arch": "", "cpus": 1, "memory": 1,
+            "labels": {}, "startedAt": time,
+            "member": { "id": 2, "name": name, "peer": "a:1", "joined": time },
+            "health": { "state": "ready", "since": time },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_another_node_that_works_takes_over() {
+        assert!(can_take_over(&node("b"), "a"));
+        assert!(!can_take_over(&node("a"), "a"), "itself");
+        let changed = |change: fn(&mut NodeView)| {
+            let mut view = node("b");
+            change(&mut view);
+            view
+        };
+        let unfit: [fn(&mut NodeView); 4] = [
+            |view| view.availability = Availability::Pause,
+            |view| view.health.as_mut().unwrap().state = Health::Down,
+            |view| view.status.version.clear(),
+            |view| view.member = None,
+        ];
+        for change in unfit {
+            assert!(!can_take_over(&changed(change), "a"));
+        }
+    }
+
+    #[test]
+    fn the_name_is_the_one_the_node_wrote_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = smr_config::Host { hostname: "host".to_owned(), home: dir.path().to_owned() };
+        let mut config = Config::defaults(&host);
+        config.data.dir = dir.path().to_owned();
+        assert_eq!(recorded_name(&config), "host");
+        fs::write(dir.path().join(RECORD), r#"{"id":3,"name":"node-3","epoch":1}"#).unwrap();
+        assert_eq!(recorded_name(&config), "node-3");
+        fs::write(dir.path().join(RECORD), "{").unwrap();
+        assert_eq!(recorded_name(&config), "host");
+    }
+}

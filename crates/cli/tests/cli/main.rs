@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "in tests a panic with its place is what is wanted")]
 
 mod arguments;
+mod cluster;
 mod contexts;
+mod fake;
 mod node;
 mod packs;
 mod reference;

@@ -1,6 +1,6 @@
 //! Commands about the node of this machine, without one.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use crate::run::Place;
 
@@ -35,6 +35,30 @@ fn the_node_gets_the_configuration_with_flags_on_top() {
     let ran = place.run(&["smr", "start", "--name", "n-7", "--data-dir", &data]);
     assert_eq!(ran.stderr, "error: the node did not start\n  caused by: no node for `n-7`\n");
     assert_eq!((ran.code, ran.stdout.as_str()), (1, ""));
+}
+
+#[test]
+fn a_join_token_comes_by_a_file_and_goes_from_the_environment() {
+    let place = Place::new();
+    let data = place.work().join("data");
+    let file = data.join("join-token");
+    let start = ["smr", "start", "--role", "worker", "--data-dir", data.to_str().unwrap()];
+    let started = |stderr: &str| stderr.contains("caused by: no node for `");
+    let ran = place.run_with(&[&start[..], &["--token-file", "-"]].concat(), "token-1\n");
+    assert!(started(&ran.stderr), "{ran:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "token-1\n");
+    let output = place.command(&start).env("SMR_JOIN_TOKEN", "token-2").output().unwrap();
+    assert!(started(&String::from_utf8_lossy(&output.stderr)), "{output:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "token-2\n");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    // A file that is named wins, and a worker has to join something.
+    let named = [&start[..], &["--token-file", "token-3"]].concat();
+    let output = place.command(&named).env("SMR_JOIN_TOKEN", "x").output().unwrap();
+    assert!(started(&String::from_utf8_lossy(&output.stderr)), "{output:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "token-2\n");
+    let ran = place.run(&start);
+    assert!(ran.stderr.contains("is for nodes that join a cluster"), "{ran:?}");
+    assert_eq!(place.run_with(&[&start[..], &["--token-file", "-"]].concat(), "").code, 2);
 }
 
 #[test]

@@ -96,6 +96,7 @@ impl Place {
     }
 }
 
+#[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) stdout: String,

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
+    io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     process::Stdio,
@@ -49,8 +50,9 @@ pub(crate) async fn launch(
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     let out = OpenOptions::new().create(true).append(true).mode(0o600).open(log).map_err(failed)?;
     let err = out.try_clone().map_err(failed)?;
-    let socket_path = dir.join(format!(".ready-{}", std::process::id()));
-    let _ = fs::remove_file(&socket_path);
+    // Not in the data directory, which a new node takes only if nothing but its own is in it.
+    let private = Private::new()?;
+    let socket_path = private.0.join("ready");
     let socket = UnixDatagram::bind(&socket_path)
         .map_err(|source| Error::Write { path: socket_path.clone(), source })?;
     command.env("NOTIFY_SOCKET", &socket_path);
@@ -81,6 +83,32 @@ pub(crate) async fn launch(
             missing: vec![format!("the node still starts; its log is {}", log.display())],
         }),
     };
-    let _ = fs::remove_file(&socket_path);
+    drop(private);
     result
+}
+
+/// A new directory that nobody else can look into; gone with this.
+struct Private(PathBuf);
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Private {
+    fn new() -> Result<Self, Error> {
+        let base = std::env::temp_dir();
+        let mut number = 0;
+        loop {
+            let path = base.join(format!("smr-{}-{number}", std::process::id()));
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Err(err) if err.kind() == io::ErrorKind::AlreadyExists && number < 100 => {
+                    number += 1;
+                }
+                Err(source) => return Err(Error::Write { path, source }),
+                Ok(()) => return Ok(Self(path)),
+            }
+        }
+    }
 }
