@@ -174,7 +174,12 @@ impl World {
                 return Some(format!("{key} is assigned to n{id}, which is no member"));
             }
             let Some(wanted) = mirror.at(&key.object(), &it.uid, it.generation) else {
-                return Some(format!("the definition of {key} is not known"));
+                // Ten generations are kept; a rollout that rests keeps replicas at older ones.
+                let rollout = mirror.rollouts.get(&name).map(|(it, _)| it.state);
+                if matches!(rollout, Some(RolloutState::Paused | RolloutState::Canary)) {
+                    continue;
+                }
+                return Some(format!("the definition of {key} is not known: {rollout:?}"));
             };
             let Some(wanted) = wanted.spec().filter(|it| it.image == "app") else { continue };
             let Some(node) = self.nodes.get(&id) else { continue };
@@ -204,8 +209,9 @@ impl World {
         for (key, by) in &mirror.statuses {
             let assigned = mirror.assignments.get(key).and_then(|(it, _)| it.node);
             for id in by.keys() {
-                if assigned != Some(*id) {
-                    return Some(format!("n{id} has a status of {key}, which is not its own"));
+                if assigned != Some(*id) && !may_stay(key, mirror) {
+                    let it = mirror.assignments.get(key).map(|(it, _)| it);
+                    return Some(format!("n{id} has a status of {key}, which is not its own: {it:?}"));
                 }
             }
         }
@@ -214,7 +220,7 @@ impl World {
                 let Some(labels) = &container.labels else { continue };
                 let key = &labels.replica;
                 let assigned = mirror.assignments.get(key).and_then(|(it, _)| it.node);
-                if assigned != Some(node.id) {
+                if assigned != Some(node.id) && !may_stay(key, mirror) {
                     let id = node.id;
                     return Some(format!("n{id} has a container of {key}, which is not its own"));
                 }
@@ -222,4 +228,13 @@ impl World {
         }
         None
     }
+}
+
+/// Whether a replica may go on where it was: what takes its place elsewhere cannot become ready.
+fn may_stay(key: &ReplicaKey, mirror: &Mirror) -> bool {
+    let Some((it, _)) = mirror.assignments.get(key).filter(|(it, _)| it.node.is_some()) else {
+        return false;
+    };
+    let wanted = mirror.at(&key.object(), &it.uid, it.generation).and_then(Object::spec);
+    wanted.is_some_and(|it| it.image != "app")
 }

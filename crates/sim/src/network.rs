@@ -48,9 +48,4 @@ impl Network {
     pub(crate) fn join(&mut self) {
         self.cut.clear();
     }
-
-    /// Whether nothing is cut or lost.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.cut.is_empty() && self.loss == 0
-    }
 }

@@ -9,7 +9,7 @@ use smr_reconcile::{
 };
 
 use super::{Agent, json};
-use crate::{bug::Bug, mirror::Mirror, random::fnv};
+use crate::{bug::Bug, leader::is_global, mirror::Mirror, random::fnv};
 
 /// A rendered replica and what it was made from.
 pub(super) struct Rendering {
@@ -39,7 +39,7 @@ impl Agent {
         bug: Option<Bug>,
     ) -> Option<Wanted> {
         let object = mirror.objects.get(&key.object())?;
-        let counts = key.index <= object.spec()?.replica_count();
+        let counts = !is_global(object.spec()?) && key.index <= object.spec()?.replica_count();
         let runs_here = self.slots.get(key).is_some_and(|slot| slot.replica.runs());
         let assignment = mirror.assignments.get(key).map(|(it, _)| it);
         let Some(assignment) = assignment.filter(|it| it.uid == object.uid) else {
