@@ -119,3 +119,54 @@ fn keep(store: &Path, to: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use smr_store::{Options, Store};
+
+    use super::*;
+
+    fn config(dir: &Path) -> Config {
+        let host = smr_config::Host { hostname: "n".to_owned(), home: dir.to_owned() };
+        let text = format!("[data]\ndir = \"{}\"\n", dir.join("data").display());
+        Config::parse(&text, "smr.toml", &host).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_survivor_keeps_its_state_and_what_its_log_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        let error = survey(&config).unwrap_err().to_string();
+        assert!(error.contains("holds no node that was a member"), "{error}");
+
+        let store = Store::open(Options::new(store_dir(&config))).await.unwrap();
+        store.put("/a", "b").await.unwrap();
+        let record = NodeRecord {
+            id: 1,
+            name: "n1".into(),
+            cluster: "c".into(),
+            joined: true,
+            epoch: 4,
+            alone: false,
+        };
+        record.save(&config.data.dir).unwrap();
+        let error = survey(&config).unwrap_err().to_string();
+        assert!(error.contains("a node runs on"), "{error}");
+        assert!(recover(&config).is_err());
+        assert_eq!(NodeRecord::load(&config.data.dir).unwrap(), Some(record.clone()));
+        store.shutdown().await;
+
+        let local = survey(&config).unwrap();
+        assert_eq!((local.id, local.name.as_str(), local.epoch), (1, "n1", 4));
+        assert_eq!(local.voters, [1]);
+        assert!(local.last_log_index > 0 && local.last_log_index >= local.committed_index);
+        let kept = recover(&config).unwrap();
+        assert_eq!(smr_store::inspect(&kept).unwrap().last_log_index, local.last_log_index);
+        let after = NodeRecord::load(&config.data.dir).unwrap().unwrap();
+        assert_eq!(after, NodeRecord { alone: true, ..record });
+        let store = Store::open(Options::new(store_dir(&config))).await.unwrap();
+        store.barrier().await.unwrap();
+        assert_eq!(store.get("/a").unwrap().unwrap().value, b"b");
+        store.shutdown().await;
+    }
+}

@@ -42,7 +42,7 @@ pub use identity::{Identity, PeerIdentity};
 pub use join::{JoinToken, JoinTokenError};
 pub use key::PrivateKey;
 pub use node_key::NodeKey;
-pub use passphrase::{KeyLock, LockError, LockedKey};
+pub use passphrase::{Costs, KeyLock, LockError, LockedKey};
 pub use request::{SigningRequest, request_key_id};
 pub use revocation::RevocationList;
 pub use role::Role;

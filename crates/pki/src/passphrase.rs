@@ -21,6 +21,8 @@ const KEY_LEN: usize = 32;
 const SALT_LEN: usize = 16;
 const ALGORITHM: &str = "argon2id";
 /// What opening a file may cost at most, whoever wrote it.
+/// What opening costs unless said otherwise: 64 MiB and a fraction of a second.
+const COSTS: Costs = Costs { memory_kib: 64 << 10, passes: 3 };
 const MAX_MEMORY_KIB: u32 = 1 << 20;
 const MAX_PASSES: u32 = 32;
 const MAX_LANES: u32 = 16;
@@ -86,6 +88,21 @@ impl Recipe {
     }
 }
 
+/// What opening a lock costs, on purpose: it is what every guess costs, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Costs {
+    /// Memory in KiB, at least 8.
+    pub memory_kib: u32,
+    /// How often it is gone through.
+    pub passes: u32,
+}
+
+impl Default for Costs {
+    fn default() -> Self {
+        COSTS
+    }
+}
+
 /// What a passphrase can seal a key with; salted, so that it is another one each time.
 pub struct KeyLock {
     recipe: Recipe,
@@ -93,11 +110,11 @@ pub struct KeyLock {
 }
 
 impl KeyLock {
-    /// A lock that this passphrase opens. Takes a noticeable time and 64 MiB of memory, on purpose.
+    /// A lock that this passphrase opens.
     ///
     /// # Errors
     /// [`LockError::TooShort`], [`LockError::System`].
-    pub fn new(passphrase: &SecretString) -> Result<Self, LockError> {
+    pub fn new(passphrase: &SecretString, costs: Costs) -> Result<Self, LockError> {
         let found = passphrase.expose_secret().chars().count();
         if found < MIN_LENGTH {
             return Err(LockError::TooShort { found });
@@ -106,8 +123,8 @@ impl KeyLock {
         random(&mut salt)?;
         let recipe = Recipe {
             algorithm: ALGORITHM.to_owned(),
-            memory_kib: 64 << 10,
-            passes: 3,
+            memory_kib: costs.memory_kib,
+            passes: costs.passes,
             lanes: 1,
             salt: STANDARD.encode(salt),
         };
@@ -211,6 +228,8 @@ fn random(bytes: &mut [u8]) -> Result<(), LockError> {
 mod tests {
     use super::*;
 
+    const CHEAP: Costs = Costs { memory_kib: 8, passes: 1 };
+
     fn phrase(text: &str) -> SecretString {
         SecretString::from(text.to_owned())
     }
@@ -219,7 +238,7 @@ mod tests {
     fn a_key_opens_only_with_its_passphrase_in_its_place() {
         let key = DataKey::from_bytes(&[7; 32]);
         let good = phrase("correct horse battery");
-        let lock = KeyLock::new(&good).unwrap();
+        let lock = KeyLock::new(&good, CHEAP).unwrap();
         let sent = KeyLock::from_word(&lock.expose_for_sealing()).unwrap();
         let locked = sent.seal(&key, "backup of c").unwrap();
         let text = serde_json::to_string(&locked).unwrap();
@@ -234,10 +253,13 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused_before_it_costs_anything() {
-        assert_eq!(KeyLock::new(&phrase("short")).unwrap_err(), LockError::TooShort { found: 5 });
+        assert_eq!(
+            KeyLock::new(&phrase("short"), CHEAP).unwrap_err(),
+            LockError::TooShort { found: 5 }
+        );
         assert!(KeyLock::from_word("?").is_err());
         assert!(KeyLock::from_word("e30=.AA==").is_err());
-        let lock = KeyLock::new(&phrase("correct horse battery")).unwrap();
+        let lock = KeyLock::new(&phrase("correct horse battery"), CHEAP).unwrap();
         let locked = lock.seal(&DataKey::from_bytes(&[7; 32]), "p").unwrap();
         let changed = |change: fn(&mut LockedKey)| {
             let mut locked = locked.clone();

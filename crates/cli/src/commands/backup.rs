@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use smr_pki::{ExposeSecret as _, KeyLock, SecretString};
+use smr_pki::{Costs, ExposeSecret as _, KeyLock, SecretString};
 use smr_wire::BackupInfo;
 
 use super::{DONE, Outcome, block, node};
@@ -43,7 +43,7 @@ fn create(settings: &Settings, args: BackupCreateArgs, hooks: Hooks) -> Outcome 
         None if !args.no_passphrase && passphrase::can_ask() => ask_twice()?,
         given => given,
     };
-    let lock = passphrase.as_ref().map(KeyLock::new).transpose();
+    let lock = passphrase.as_ref().map(|it| KeyLock::new(it, Costs::default())).transpose();
     let lock = lock.map_err(|err| Error::Passphrase { source: err.into() })?;
     if to_stdout {
         return block(stream(settings, lock.as_ref()));

@@ -192,7 +192,11 @@ fn pass(from: &mut impl Read, length: u64, hash: &mut Hash, to: &mut impl Write)
 pub(super) mod tests {
     use std::path::PathBuf;
 
+    use smr_pki::Costs;
+
     use super::*;
+
+    pub(crate) const CHEAP: Costs = Costs { memory_kib: 8, passes: 1 };
 
     pub(crate) fn phrase() -> SecretString {
         SecretString::from("correct horse battery".to_owned())
@@ -263,7 +267,7 @@ pub(super) mod tests {
         let key = DataKey::from_bytes(&[7; 32]);
         let mut note = note();
         assert!(note.open(&phrase()).unwrap().is_none());
-        note.seal(&KeyLock::new(&phrase()).unwrap(), &key).unwrap();
+        note.seal(&KeyLock::new(&phrase(), CHEAP).unwrap(), &key).unwrap();
         let opened = note.open(&phrase()).unwrap().unwrap();
         assert_eq!(opened.fingerprint("a", b"b"), key.fingerprint("a", b"b"));
         // A note of another cluster does not take it over.

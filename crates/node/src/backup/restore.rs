@@ -239,3 +239,6 @@ impl Swap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
