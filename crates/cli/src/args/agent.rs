@@ -17,13 +17,25 @@ pub(crate) enum AgentCommand {
     /// Print the address of the cluster that `smrmgr start -j` would join
     Peer(LocalNodeArgs),
     /// Follow events, or wait for one; `cluster_started` and `drain_success` are of this node
-    Events(EventsArgs),
+    Events(AgentEventsArgs),
     /// Move everything away from this machine's node
     Drain(AgentDrainArgs),
     /// Drain this machine's node, restart it, and let it work again
     Restart(AgentDrainArgs),
     /// Run another version of the program; containers go on running
     Upgrade(AgentUpgradeArgs),
+}
+
+/// Arguments of `agent events`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentEventsArgs {
+    #[command(flatten)]
+    pub events: EventsArgs,
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Directory of the node's data, when the configuration does not say it
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
 }
 
 /// Which node, and where its data is.

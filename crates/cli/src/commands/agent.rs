@@ -6,7 +6,10 @@ use smr_pki::ContextStore;
 
 use super::{DONE, Outcome, block, context, events, local::Local, node, relaunch, upgrade};
 use crate::{
-    args::{AgentCommand, AgentDrainArgs, AgentExportArgs, AgentUpgradeArgs, LocalNodeArgs},
+    args::{
+        AgentCommand, AgentDrainArgs, AgentEventsArgs, AgentExportArgs, AgentUpgradeArgs,
+        LocalNodeArgs,
+    },
     error::Error,
     running,
     settings::Settings,
@@ -14,6 +17,9 @@ use crate::{
 
 /// What the original printed when an order was taken.
 const TAKEN: &str = "controls batch applied";
+
+/// How often to look whether the node works.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a node that was restarted may take to work again.
 const READY: Duration = Duration::from_mins(2);
@@ -28,7 +34,7 @@ pub(crate) fn run(settings: &Settings, command: AgentCommand) -> Outcome {
             context::import(&settings.with_contexts(&config.contexts.dir), &args.import)
         }
         AgentCommand::Peer(args) => peer(settings, &args),
-        AgentCommand::Events(args) => block(events::run(settings, args)),
+        AgentCommand::Events(args) => block(follow(settings, args)),
         AgentCommand::Drain(args) => block(drain(settings, &args)),
         AgentCommand::Restart(args) => restart(settings, &args),
         AgentCommand::Upgrade(args) => upgrade_to(settings, &args),
@@ -54,6 +60,40 @@ fn peer(settings: &Settings, args: &LocalNodeArgs) -> Outcome {
     let context = settings.with_contexts(&config.contexts.dir).context()?;
     settings.printer.line(context.api_url())?;
     Ok(DONE)
+}
+
+/// Events as this node tells them; what is a state of a node is that of this one.
+async fn follow(settings: &Settings, args: AgentEventsArgs) -> Outcome {
+    let AgentEventsArgs { mut events, config, data_dir } = args;
+    let local = LocalNodeArgs { node: events.node.clone(), config, data_dir };
+    let found = Local::find(settings, &local)?;
+    let mut settings = settings.with_contexts(&found.config.contexts.dir);
+    if events::is_start(events.wait.as_deref()) && events.resource.is_none() {
+        let timeout = events.timeout.map_or(Duration::MAX, |timeout| timeout.0);
+        let started = started(&settings, &local);
+        return tokio::time::timeout(timeout, started).await.unwrap_or_else(|_| {
+            let what = "`cluster_started`".to_owned();
+            Err(Error::WaitTimeout { what, seconds: timeout.as_secs(), missing: Vec::new() })
+        });
+    }
+    if settings.context.is_none() && settings.contexts.contains(&found.name) {
+        settings.context = Some(found.name.clone());
+    }
+    events.node = Some(found.name);
+    events::run(&settings, events).await
+}
+
+/// Waits until this node works: before it has joined it has no context, and maybe another name.
+async fn started(settings: &Settings, args: &LocalNodeArgs) -> Outcome {
+    loop {
+        let local = Local::find(settings, args)?;
+        if let Some(client) = local.own_client()
+            && client.health().await.is_ok_and(|health| health.ok)
+        {
+            return Ok(DONE);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 async fn drain(settings: &Settings, args: &AgentDrainArgs) -> Outcome {

@@ -43,6 +43,11 @@ pub(crate) async fn run(settings: &Settings, args: EventsArgs) -> Outcome {
     }
 }
 
+/// Whether events of this type tell that a node works.
+pub(crate) fn is_start(kind: Option<&str>) -> bool {
+    kind.and_then(of_nodes::What::of) == Some(of_nodes::What::Started)
+}
+
 /// The type of the event that tells of an end.
 const DELETED: &str = "deleted";
 

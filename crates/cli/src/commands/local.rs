@@ -44,13 +44,16 @@ impl Local {
 
     /// A client of this node: by the context it has written, else by the one asked for.
     pub(crate) fn client(&self, settings: &Settings) -> Result<Client, Error> {
-        if settings.context.is_none() {
-            let contexts = ContextStore::open(&self.config.contexts.dir);
-            if let Ok(context) = contexts.get(&self.name) {
-                return Ok(Client::new(&context, Options::default())?);
-            }
+        match settings.context {
+            None => self.own_client().map_or_else(|| settings.client(), Ok),
+            Some(_) => settings.client(),
         }
-        settings.client()
+    }
+
+    /// A client by the context this node has written, if it has.
+    pub(crate) fn own_client(&self) -> Option<Client> {
+        let context = ContextStore::open(&self.config.contexts.dir).get(&self.name).ok()?;
+        Client::new(&context, Options::default()).ok()
     }
 
     /// Moves everything away, if there is a node that could take it; says so if there is none.

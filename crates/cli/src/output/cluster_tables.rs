@@ -41,7 +41,7 @@ pub(crate) fn node_table(nodes: &[NodeView], wide: bool, now: Timestamp) -> Tabl
             (node.name.clone(), Paint::Plain),
             (node.id.to_string(), Paint::Plain),
             (role(view.raft, view.leader), Paint::Plain),
-            health(view, now),
+            health(view, wide, now),
             availability(view.availability),
             (view.replicas.to_string(), Paint::Plain),
             (or_dash(node.version.clone()), Paint::Plain),
@@ -175,14 +175,15 @@ fn role(raft: Option<RaftRole>, leader: bool) -> String {
     if leader { format!("{role} *") } else { role.to_owned() }
 }
 
-fn health(view: &NodeView, now: Timestamp) -> Cell {
+/// With what the engine says only where there is room.
+fn health(view: &NodeView, wide: bool, now: Timestamp) -> Cell {
     let node = &view.status;
     match &view.health {
         Some(health) if health.state == Health::Down => {
             (format!("down ({})", age(health.since, now)), Paint::Bad)
         }
         _ if node.version.is_empty() => ("not started".to_owned(), Paint::Busy),
-        _ if !node.engine_ready && node.engine_message.is_empty() => {
+        _ if !node.engine_ready && (node.engine_message.is_empty() || !wide) => {
             ("engine not ready".to_owned(), Paint::Bad)
         }
         _ if !node.engine_ready => {

@@ -233,14 +233,21 @@ fn what_scripts_wait_for_is_a_state_of_a_node() {
         "GET /api/v1/health" => ok(&json!({ "ok": true, "checks": [], "store": {
                 "revision": 1, "compacted": 0, "leader": 1, "term": 1, "applied": 1 } })),
         "GET /api/v1/nodes/node-2" => ok(&node(2, false, 0, "drain")),
+        "GET /api/v1/nodes/fake" => ok(&node(1, true, 0, "active")),
         _ => error(404, "not_found", &request.line),
     });
-    let wait = ["smr", "agent", "events", "--timeout", "20s", "--wait"];
-    assert_eq!(place.run(&[&wait[..], &["cluster_started"]].concat()).code, 0);
-    let drained = ["drain_success", "--node", "node-2"];
-    assert_eq!(place.run(&[&wait[..], &drained].concat()).code, 0);
-    let ran = place.run(&[&wait[..], &["drain_success", "--node", "node-9"]].concat());
-    assert_eq!(ran.code, 1, "{ran:?}");
+    for persona in [&["smrctl", "events"][..], &["smr", "agent", "events"]] {
+        let wait = [persona, &["--timeout", "20s", "--wait"]].concat();
+        // The context has this name, as that of a node has its name.
+        assert_eq!(
+            place.run(&[&wait[..], &["cluster_started", "--node", "fake"]].concat()).code,
+            0
+        );
+        let drained = ["drain_success", "--node", "node-2"];
+        assert_eq!(place.run(&[&wait[..], &drained].concat()).code, 0);
+        let ran = place.run(&[&wait[..], &["drain_success", "--node", "node-9"]].concat());
+        assert_eq!(ran.code, 1, "{ran:?}");
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn the_node_gets_the_configuration_with_flags_on_top() {
 fn a_join_token_comes_by_a_file_and_goes_from_the_environment() {
     let place = Place::new();
     let data = place.work().join("data");
-    let file = data.join("join-token");
+    let file = data.join(".node.json.join-token");
     let start = ["smr", "start", "--role", "worker", "--data-dir", data.to_str().unwrap()];
     let started = |stderr: &str| stderr.contains("caused by: no node for `");
     let ran = place.run_with(&[&start[..], &["--token-file", "-"]].concat(), "token-1\n");

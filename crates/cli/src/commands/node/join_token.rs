@@ -23,8 +23,9 @@ pub(crate) const STDIN: &str = "-";
 /// The variable with a join token.
 pub(crate) const VARIABLE: &str = "SMR_JOIN_TOKEN";
 
-/// The file in the data directory.
-const FILE: &str = "join-token";
+/// The file in the data directory, beside the node's record: a node takes a directory for a new one
+/// only if nothing is in it but what it knows by these names.
+const FILE: &str = ".node.json.join-token";
 
 /// Names the file of a token that comes by standard input or by the environment, so that the
 /// configuration is checked as what it will be.
