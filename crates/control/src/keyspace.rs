@@ -39,6 +39,8 @@ pub const TRUST: &str = "/smr/trust/";
 pub const INSTANCES: &str = "/smr/instance/";
 /// The id of the cluster.
 pub const CLUSTER_ID: &str = "/smr/cluster/id";
+/// When a member went on alone, after a recovery or with a backup: written once, never removed.
+pub const CLUSTER_RECOVERED: &str = "/smr/cluster/recovered";
 /// The authorities of the cluster, keys sealed.
 pub const AUTHORITIES: &str = "/smr/cluster/authorities";
 /// Settings of the cluster.

@@ -156,8 +156,8 @@ impl Control {
         })?)
     }
 
-    /// Makes this node the first member of a new cluster, unless there is a cluster already; then
-    /// this is [`Control::register_self`].
+    /// Makes this node the first member of a new cluster, or of one that has no member yet, unless
+    /// there are members already; then this is [`Control::register_self`].
     pub async fn register_founder(
         &self,
         facts: &MemberFacts,
@@ -165,7 +165,7 @@ impl Control {
     ) -> Result<Registration, Error> {
         let id = self.node_id();
         self.settled().await?;
-        if self.cluster_id()?.is_none() && self.members()?.is_empty() {
+        if self.members()?.is_empty() {
             let member = Member {
                 id,
                 name: facts.name.clone(),
@@ -176,13 +176,18 @@ impl Control {
                 epoch: facts.epoch,
                 joined: now,
             };
-            let txn = Txn::new()
-                .when(Compare::absent(keyspace::CLUSTER_ID))
+            let mut txn = Txn::new()
                 .when(Compare::absent(keyspace::removed(id)))
                 .when(unchanged(keyspace::member(id), 0))
-                .then(Op::put(keyspace::CLUSTER_ID, fresh_id(self, "cluster")))
                 .then(Op::put(keyspace::member(id), encode(&member)))
                 .then(Op::put(keyspace::instance(id), facts.instance.as_str()));
+            // From the time when a node was always alone there may be an id without a member.
+            txn = match self.cluster_id()? {
+                Some(_) => txn.when(Compare::exists(keyspace::CLUSTER_ID)),
+                None => txn
+                    .when(Compare::absent(keyspace::CLUSTER_ID))
+                    .then(Op::put(keyspace::CLUSTER_ID, fresh_id(self, "cluster"))),
+            };
             let actor = Actor::node(&facts.name);
             let event =
                 self.cluster_event("cluster_created", "node", &facts.name, "created", &actor);

@@ -48,6 +48,7 @@ impl Control {
                 .when(untouched(keyspace::CERTIFICATES, seen))
                 .then(Op::delete(keyspace::removed(id)))
                 .then(Op::delete(keyspace::health(id)))
+                .then(Op::put(keyspace::CLUSTER_RECOVERED, now.to_string()))
                 .then(Op::put(keyspace::member(id), encode(&member)))
                 .then(Op::put(keyspace::instance(id), facts.instance.as_str()));
             if self.cluster_id()?.is_none() {

@@ -84,6 +84,17 @@ async fn two_processes_with_one_epoch_are_never_both_taken() {
 }
 
 #[tokio::test]
+async fn a_node_from_the_time_without_members_becomes_the_first_one() {
+    let it = control().await;
+    it.store().put(keyspace::CLUSTER_ID, "old").await.unwrap();
+    let member = registered(it.register_founder(&facts(1, "first"), now()).await.unwrap());
+    assert_eq!((member.id, member.epoch, member.role), (1, 1, NodeRole::Voter));
+    assert_eq!(it.cluster_id().unwrap().unwrap(), "old", "its containers are of this cluster");
+    let again = it.register_founder(&facts(2, "second"), now()).await.unwrap();
+    assert_eq!(registered(again).epoch, 2);
+}
+
+#[tokio::test]
 async fn a_node_that_is_no_member_is_told_so() {
     let it = founded().await;
     let options = Options { node_id: 9, node_name: "nine".to_owned() };

@@ -96,7 +96,7 @@ pub(crate) fn link(
         tls: client_tls(&identity.tls),
         deadlines: Deadlines { raft: election, ..Deadlines::default() },
     });
-    let circle = Circle::new(peers.clone(), identity.revoked.clone());
+    let circle = Circle::new(peers.clone(), identity.revoked.clone(), identity.record.alone);
     circle.refresh(control)?;
     let engine = Arc::new(OnceLock::new());
     let service = NodeService {
@@ -167,13 +167,14 @@ pub(crate) fn facts(config: &Config, identity: &Identity, peer: String) -> Membe
     }
 }
 
-/// Begins the cluster, if this node is to be its first member and it is not there yet.
+/// Begins the cluster, if this node is to be its first member and it is not there yet, or is of the time
+/// when there were no members.
 pub(crate) async fn found(
     identity: &Identity,
     control: &Control,
     facts: &MemberFacts,
 ) -> anyhow::Result<()> {
-    if control.cluster_id()?.is_none() {
+    if control.cluster_id()?.is_none() || control.members()?.is_empty() {
         match control.register_founder(facts, Timestamp::now()).await? {
             Registration::Registered(_) => {}
             Registration::Refused(refused) => bail!(refused),

@@ -29,6 +29,26 @@ const RETRY: Duration = Duration::from_millis(500);
 struct Roster {
     members: BTreeMap<u64, String>,
     removed: BTreeMap<u64, String>,
+    /// The cluster went on from an older state, or is about to: nodes of another past, which hold
+    /// certificates of the same authority, may be out there.
+    is_recovered: bool,
+}
+
+impl Roster {
+    /// Whether a node is talked to whose certificate the authority of the cluster signed.
+    fn verdict(&self, id: u64) -> Membership {
+        if let Some(text) = self.removed.get(&id) {
+            return Membership::Removed(text.clone());
+        }
+        // Who was admitted while this node was away may be who leads now, or whom the others need
+        // this node's vote for: only from it can this node hear that it is a member. The same for
+        // a node without state.
+        if self.members.contains_key(&id) || self.members.is_empty() || !self.is_recovered {
+            Membership::Member
+        } else {
+            Membership::Unknown
+        }
+    }
 }
 
 /// The roster, the revoked certificates and the address book, as the local copy of the keyspace has them.
@@ -37,11 +57,13 @@ pub(crate) struct Circle {
     roster: Arc<RwLock<Roster>>,
     revoked: RevocationList,
     peers: Peers,
+    /// This node is about to go on alone.
+    is_alone: bool,
 }
 
 impl Circle {
-    pub(crate) fn new(peers: Peers, revoked: RevocationList) -> Self {
-        Self { roster: Arc::default(), revoked, peers }
+    pub(crate) fn new(peers: Peers, revoked: RevocationList, is_alone: bool) -> Self {
+        Self { roster: Arc::default(), revoked, peers, is_alone }
     }
 
     /// Takes over what the local copy says.
@@ -67,7 +89,10 @@ impl Circle {
         if !members.is_empty() {
             self.peers.set_members(members.clone());
         }
-        *self.roster.write().unwrap_or_else(PoisonError::into_inner) = Roster { members, removed };
+        let is_recovered =
+            self.is_alone || control.store().get(keyspace::CLUSTER_RECOVERED)?.is_some();
+        *self.roster.write().unwrap_or_else(PoisonError::into_inner) =
+            Roster { members, removed, is_recovered };
         Ok(())
     }
 
@@ -136,15 +161,7 @@ impl Service for NodeService {
             return Membership::Revoked(text.to_owned());
         }
         let roster = self.circle.roster.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(text) = roster.removed.get(&caller.id) {
-            return Membership::Removed(text.clone());
-        }
-        // Without state nobody could ever send it.
-        if roster.members.is_empty() || roster.members.contains_key(&caller.id) {
-            Membership::Member
-        } else {
-            Membership::Unknown
-        }
+        roster.verdict(caller.id)
     }
 
     async fn raft(&self, _: u64, rpc: Rpc) -> Result<Vec<u8>, ServiceError> {
@@ -177,5 +194,28 @@ impl Service for NodeService {
             .await
             .map_err(|error| ServiceError(error.to_string()))?;
         Ok(EnrolAnswer { certificate: answer.certificate, authorities: answer.authorities })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_came_while_the_node_was_away_is_listened_to() {
+        let members = |ids: &[u64]| ids.iter().map(|id| (*id, String::new())).collect();
+        let mut roster = Roster {
+            members: members(&[1, 2, 3]),
+            removed: [(2, "gone".to_owned())].into(),
+            is_recovered: false,
+        };
+        assert_eq!(roster.verdict(1), Membership::Member);
+        assert_eq!(roster.verdict(2), Membership::Removed("gone".to_owned()));
+        assert_eq!(roster.verdict(4), Membership::Member, "it may lead, and bring the news of it");
+        roster.is_recovered = true;
+        assert_eq!(roster.verdict(4), Membership::Unknown, "it may be of another past");
+        assert_eq!(roster.verdict(3), Membership::Member);
+        roster.members.clear();
+        assert_eq!(roster.verdict(4), Membership::Member, "a node without state hears everybody");
     }
 }

@@ -303,7 +303,8 @@ fn refuse_somebody_elses(dir: &Path) -> anyhow::Result<()> {
         Some("smr.lock" | "smr.log" | "node.json") => true,
         Some("pki") => has_only(&dir.join("pki"), &[NODE_KEY, BUNDLE, DATA_KEY]),
         Some("store") => has_only(&dir.join("store"), &["lock", "format.tmp"]),
-        _ => false,
+        Some(name) => name.starts_with(".node.json."),
+        None => false,
     });
     if begun || ours {
         return Ok(());
