@@ -14,6 +14,8 @@ mod loss;
 mod membership;
 #[path = "cluster/recovery.rs"]
 mod recovery;
+#[path = "cluster/reverted.rs"]
+mod reverted;
 #[path = "cluster/support.rs"]
 mod support;
 #[path = "cluster/transfer.rs"]
