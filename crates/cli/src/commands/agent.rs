@@ -113,9 +113,10 @@ fn restart(settings: &Settings, args: &AgentDrainArgs) -> Outcome {
     let dir = local.config.data.dir.clone();
     let Some(process) = running::running(&dir)? else { return Err(Error::NotRunning { dir }) };
     let launched = relaunch::Launched::of(process.pid)?;
+    let before = block(async { Ok(local.broken(settings).await) })?;
     let drained = block(local.drain(settings, args.timeout.0))?;
     let restarted = relaunch::restart(settings, &launched, &process, &dir, READY);
-    let works = restarted.and_then(|()| block(local.wait(settings, READY)));
+    let works = restarted.and_then(|()| block(local.wait(settings, &before, READY)));
     // Also a node that does not work must not stay without work for good.
     if drained {
         block(local.activate(settings, READY))?;

@@ -1,7 +1,7 @@
 //! The node of this machine as a member of its cluster: its name, its API, whether others can take
 //! over what it runs.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use serde::Deserialize;
 use smr_client::{Client, Options};
@@ -102,13 +102,26 @@ impl Local {
         }
     }
 
-    /// Waits until the node answers and works, or says why not.
-    pub(crate) async fn wait(&self, settings: &Settings, timeout: Duration) -> Result<(), Error> {
+    /// The parts that do not work now; none if the node does not say.
+    pub(crate) async fn broken(&self, settings: &Settings) -> BTreeSet<String> {
+        match async { Ok::<_, Error>(self.client(settings)?.health().await?) }.await {
+            Ok(health) => broken(&health),
+            Err(_) => BTreeSet::new(),
+        }
+    }
+
+    /// Waits until the node answers and no other part than those `before` does not work.
+    pub(crate) async fn wait(
+        &self,
+        settings: &Settings,
+        before: &BTreeSet<String>,
+        timeout: Duration,
+    ) -> Result<(), Error> {
         let deadline = Instant::now() + timeout;
         loop {
             let asked = async { Ok::<_, Error>(self.client(settings)?.health().await?) }.await;
             match asked {
-                Ok(health) if health.ok => return Ok(()),
+                Ok(health) if broken(&health).is_subset(before) => return Ok(()),
                 asked if Instant::now() + PAUSE >= deadline => {
                     return Err(asked.err().unwrap_or(Error::Unhealthy));
                 }
@@ -116,6 +129,12 @@ impl Local {
             }
         }
     }
+}
+
+/// The parts that do not work.
+fn broken(health: &smr_wire::Health) -> BTreeSet<String> {
+    let broken = health.checks.iter().filter(|check| !check.ok);
+    broken.map(|check| check.name.clone()).collect()
 }
 
 /// Whether another try may do better.

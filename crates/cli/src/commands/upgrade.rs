@@ -32,10 +32,11 @@ pub(crate) fn upgrade(
     let launched = relaunch::Launched::of(process.pid)?;
     let printer = settings.printer;
     let version = version(file)?;
+    let before = block(async { Ok(local.broken(settings).await) })?;
     let swapped = Swapped::put(file, &launched.program)?;
     printer.note(format_args!("{} is {version} now", launched.program.display()));
     let restarted = relaunch::restart(settings, &launched, &process, &dir, timeout);
-    let works = restarted.and_then(|()| block(local.wait(settings, timeout)));
+    let works = restarted.and_then(|()| block(local.wait(settings, &before, timeout)));
     let Err(err) = works else {
         printer.line(format_args!("node {} runs {version}", local.name))?;
         let before = swapped.before.display();
@@ -48,7 +49,7 @@ pub(crate) fn upgrade(
         Some(process) => relaunch::restart(settings, &launched, &process, &dir, timeout),
         None => relaunch::start(settings, &launched, &dir, timeout),
     };
-    let works_again = back.and_then(|()| block(local.wait(settings, timeout))).is_ok();
+    let works_again = back.and_then(|()| block(local.wait(settings, &before, timeout))).is_ok();
     Err(Error::NotUpgraded { version, works_again, source: Box::new(err) })
 }
 
