@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// What is known of a connection from outside.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge {
+    /// Serial number of the certificate of the other side.
+    pub(crate) serial: String,
     /// Why the other side ended it, if it said so.
     pub(crate) alert: OnceLock<rustls::AlertDescription>,
 }

@@ -1,9 +1,13 @@
 //! Making a connection: TCP, TLS, and that the right node is at the other end.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use rustls::{CertificateError, OtherError, pki_types::ServerName};
-use smr_pki::PeerRefusal;
+use smr_pki::{PeerRefusal, RevocationList};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -29,6 +33,8 @@ pub(crate) struct Target {
     pub(crate) timeout: Duration,
     pub(crate) tls: ClientTls,
     pub(crate) traffic: Arc<Traffic>,
+    /// Certificates that count no more; handshakes look at that by themselves.
+    pub(crate) revoked: Arc<OnceLock<RevocationList>>,
 }
 
 impl Target {
@@ -61,16 +67,20 @@ impl Target {
             .map_err(|error| self.handshake(error))?;
         let (_, session) = stream.get_ref();
         let found = caller::read(session.peer_certificates().and_then(<[_]>::first));
-        let found = match found {
-            Ok(caller) if caller.id == self.id => None,
-            Ok(caller) => Some(node(caller.id)),
-            Err(_) => Some("something that is no node of this cluster".to_owned()),
+        let serial = match found {
+            Ok(caller) if caller.id == self.id => caller.identity.serial,
+            Ok(caller) => return Err(self.wrong(node(caller.id))),
+            Err(_) => {
+                return Err(self.wrong("something that is no node of this cluster".to_owned()));
+            }
         };
-        if let Some(found) = found {
-            return Err(self.wrong(found));
-        }
-        let gauge = Arc::new(Gauge::default());
+        let gauge = Arc::new(Gauge { serial, ..Gauge::default() });
         Ok((Gauged::new(stream, gauge.clone(), self.traffic.clone()), gauge))
+    }
+
+    /// Whether the certificate that was good when a connection was made counts no more.
+    pub(crate) fn is_revoked(&self, gauge: &Gauge) -> bool {
+        self.revoked.get().is_some_and(|revoked| revoked.is_revoked(&gauge.serial))
     }
 
     fn wrong(&self, found: String) -> PeerError {

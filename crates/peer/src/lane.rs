@@ -127,7 +127,11 @@ impl Lane {
         let mut connecting = {
             let mut state = self.state();
             match &state.phase {
-                Phase::Open(link) if !link.sender.is_closed() => return Ok(link.clone()),
+                Phase::Open(link)
+                    if !link.sender.is_closed() && !target.is_revoked(&link.gauge) =>
+                {
+                    return Ok(link.clone());
+                }
                 Phase::Pausing { until, error } if Instant::now() < *until => {
                     return Err(error.clone());
                 }

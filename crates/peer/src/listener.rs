@@ -26,6 +26,7 @@ use crate::{Body, BoxError, Peers, Service};
 mod answer;
 mod connection;
 mod cut;
+mod strangers;
 
 /// Connections the kernel keeps ready to be accepted.
 const BACKLOG: i32 = 1024;
@@ -40,6 +41,9 @@ pub type ServerTls = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 pub struct Limits {
     /// Handshakes at a time.
     pub handshakes: usize,
+    /// Handshakes at a time from one address, or one /64 network of IPv6 addresses; further ones
+    /// are closed.
+    pub handshakes_per_address: usize,
     /// Time for a handshake.
     pub handshake_timeout: Duration,
     /// Connections at a time.
@@ -55,7 +59,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            handshakes: 64,
+            handshakes: 256,
+            handshakes_per_address: 32,
             handshake_timeout: Duration::from_secs(5),
             connections: 1024,
             streams: 1024,

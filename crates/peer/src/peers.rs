@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use rustls::ClientConfig;
-use smr_pki::PkiError;
+use smr_pki::{PkiError, RevocationList};
 use smr_store::{Member, NotSent, Rpc, RpcKind, Transport, TransportError};
 use tokio::{sync::watch, time::Instant};
 
@@ -142,6 +142,13 @@ impl Peers {
     /// before, that one wins, until this one changes again.
     pub fn set_members(&self, members: BTreeMap<u64, String>) {
         self.inner.book.set_members(members.into_iter().filter(|(id, _)| *id != self.inner.id));
+    }
+
+    /// From now on connections end whose other side showed a certificate that is on this list by
+    /// then: handshakes look at the list of [`PeersConfig::tls`], and only they do. The first
+    /// list counts.
+    pub fn refuse(&self, revoked: RevocationList) {
+        let _ = self.inner.book.revoked.set(revoked);
     }
 
     /// Where a node is called.
@@ -299,9 +306,33 @@ impl Inner {
         };
         match &answer {
             Ok(_) => peer.counters.answered(is_light.then(|| started.elapsed())),
-            Err(error) => peer.counters.failed(error),
+            Err(error) => {
+                peer.counters.failed(error);
+                self.note_revocation(error);
+            }
         }
         answer
+    }
+
+    /// A removed node gets no further than the handshake, where nothing but an alert can be said.
+    fn note_revocation(&self, error: &PeerError) {
+        if let PeerError::Rejected { target, alert } = error
+            && alert.is_revoked()
+        {
+            let text = format!(
+                "node `{target}` refuses this node's certificate, which is revoked: the node was \
+                 removed from the cluster; to join again as a new node, empty its data directory first"
+            );
+            self.say_removed(Removal { by: *target, text });
+        }
+    }
+
+    fn say_removed(&self, removal: Removal) {
+        self.removal.send_if_modified(|known| {
+            let is_news = known.is_none();
+            known.get_or_insert(removal);
+            is_news
+        });
     }
 
     fn uri(&self, kind: RpcKind) -> Uri {
@@ -351,12 +382,7 @@ impl Inner {
     fn refused(&self, target: u64, refusal: Option<Refusal>, text: String) -> PeerError {
         match refusal {
             Some(Refusal::Removed) => {
-                let removal = Removal { by: target, text: text.clone() };
-                self.removal.send_if_modified(|known| {
-                    let is_news = known.is_none();
-                    known.get_or_insert(removal);
-                    is_news
-                });
+                self.say_removed(Removal { by: target, text: text.clone() });
                 PeerError::Removed { target, text }
             }
             Some(refusal) => PeerError::Refused { target, refusal, text },

@@ -25,6 +25,7 @@ use super::{
     answer::{Guest, answer},
     cut::Cut,
     prepare,
+    strangers::Strangers,
 };
 use crate::{
     Body, caller,
@@ -43,6 +44,7 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 /// How many may come in.
 pub(super) struct Gates {
     handshakes: Arc<Semaphore>,
+    strangers: Strangers,
     connections: Semaphore,
 }
 
@@ -50,6 +52,7 @@ impl Gates {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             handshakes: Arc::new(Semaphore::new(limits.handshakes)),
+            strangers: Strangers::new(limits.handshakes_per_address),
             connections: Semaphore::new(limits.connections),
         }
     }
@@ -97,6 +100,9 @@ async fn connect(
     gates: Arc<Gates>,
     permit: OwnedSemaphorePermit,
 ) {
+    let Some(place) = gates.strangers.enter(address.ip()) else {
+        return refused(address, "its address has too many unfinished handshakes");
+    };
     prepare(&stream);
     let mut tls = rustls::ServerConfig::clone(&(shared.tls)());
     tls.alpn_protocols = vec![H2.to_vec(), H1.to_vec()];
@@ -111,7 +117,7 @@ async fn connect(
         Ok(Err(error)) => return refused(address, &error.to_string()),
         Err(_) => return refused(address, "it took too long"),
     };
-    drop(permit);
+    drop((permit, place));
     let (_, session) = stream.get_ref();
     let caller = caller::read(session.peer_certificates().and_then(<[_]>::first));
     let cut = match &caller {

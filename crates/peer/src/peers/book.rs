@@ -2,10 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock, atomic::Ordering::Relaxed},
+    sync::{Arc, OnceLock, PoisonError, RwLock, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
+use smr_pki::RevocationList;
 use smr_store::Member;
 
 use super::ClientTls;
@@ -22,6 +23,7 @@ pub(super) struct Book {
     tls: ClientTls,
     timeout: Duration,
     peers: RwLock<BTreeMap<u64, Arc<Peer>>>,
+    pub(super) revoked: Arc<OnceLock<RevocationList>>,
 }
 
 /// Another node, at one address: a new address makes a new one of these.
@@ -39,7 +41,7 @@ pub(super) struct Peer {
 
 impl Book {
     pub(super) fn new(tls: ClientTls, timeout: Duration) -> Self {
-        Self { tls, timeout, peers: RwLock::default() }
+        Self { tls, timeout, peers: RwLock::default(), revoked: Arc::default() }
     }
 
     /// The node with this id.
@@ -115,8 +117,8 @@ impl Book {
                 Arc::new(Lane::new(Patience::LONG)),
             ),
         };
-        let (timeout, tls) = (self.timeout, self.tls.clone());
-        let target = Target { id, address, timeout, tls, traffic };
+        let (timeout, tls, revoked) = (self.timeout, self.tls.clone(), self.revoked.clone());
+        let target = Target { id, address, timeout, tls, traffic, revoked };
         Arc::new(Peer { target, booked, given, counters, raft, snapshot, api })
     }
 }

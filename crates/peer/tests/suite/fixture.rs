@@ -154,6 +154,7 @@ impl Cluster {
         let handshakes = Arc::new(AtomicUsize::new(0));
         let counter = handshakes.clone();
         let peers = peers(plan.id, &material, CLUSTER, Deadlines::default());
+        peers.refuse(self.revoked.clone());
         let service = Arc::new(Fake {
             membership: Mutex::new(Membership::Member),
             raft: Box::new(raft),

@@ -98,6 +98,57 @@ async fn a_node_of_another_cluster_is_refused() {
 }
 
 #[tokio::test]
+async fn who_is_revoked_hears_nothing_more_on_an_open_connection() {
+    let cluster = Cluster::new();
+    let subject = Subject::member("node-2", 2, &[], &[]).unwrap();
+    let credentials = cluster.authority.issue(&subject, HOUR, Timestamp::now()).unwrap();
+    let node = cluster.node(2);
+    let material = cluster.member(2);
+    material.reload(&credentials).unwrap();
+    let (_, server) = smr_peer::tls(&material).unwrap();
+    let config = ListenerConfig {
+        addresses: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+        tls: server,
+        limits: Limits::default(),
+        api: None,
+    };
+    let listener = Listener::start(config, node.peers.clone(), node.service.clone()).unwrap();
+    let (address, peers) = (listener.addresses()[0], cluster.peers(1));
+    peers.refuse(cluster.revoked.clone());
+    call(&peers, 2, address, RpcKind::AppendEntries, "secret").await.unwrap();
+
+    cluster.revoked.revoke(&credentials.identity().serial);
+    let error = call(&peers, 2, address, RpcKind::AppendEntries, "secret").await.unwrap_err();
+    assert!(matches!(error, PeerError::Unreachable { .. }), "{}", error.report());
+    assert!(error.report().contains("Revoked"), "{}", error.report());
+    assert!(!peers.stats()[0].connected);
+}
+
+#[tokio::test]
+async fn strangers_of_one_address_take_no_places_of_others() {
+    let cluster = Cluster::new();
+    let limits = Limits { handshakes_per_address: 2, ..Limits::default() };
+    let node = cluster
+        .node_with(Plan { limits, ..Plan::new(2) }, |_, rpc| Box::pin(async move { Ok(rpc.body) }));
+    let open = || tokio::net::TcpStream::connect(node.address());
+    let mut idle = [open().await.unwrap(), open().await.unwrap()];
+    // The first two wait to be spoken to, further ones are closed at once.
+    let mut third = open().await.unwrap();
+    let mut buffer = [0; 1];
+    let closed = tokio::io::AsyncReadExt::read(&mut third, &mut buffer).await;
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    let waits = tokio::io::AsyncReadExt::read(&mut idle[0], &mut buffer);
+    assert!(futures_util::FutureExt::now_or_never(waits).is_none());
+    let own = tokio::net::TcpSocket::new_v4().unwrap();
+    own.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut elsewhere = own.connect(node.address()).await.unwrap();
+    // No TLS: it is let in far enough to be told so.
+    tokio::io::AsyncWriteExt::write_all(&mut elsewhere, b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let alert = tokio::io::AsyncReadExt::read(&mut elsewhere, &mut buffer).await;
+    assert_eq!((alert.unwrap(), buffer), (1, [21]));
+}
+
+#[tokio::test]
 async fn a_certificate_that_is_revoked_is_refused_in_the_handshake() {
     let cluster = Cluster::new();
     let node = cluster.node(2);
