@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use smr_model::Member;
-use smr_pki::{Credentials, ExposeSecret as _, Identity, Role, Subject};
+use smr_pki::{Credentials, ExposeSecret as _, Identity, Role, Subject, request_key_id};
 use smr_state::{Op, RangeQuery, Txn};
 use smr_wire::{
     CertificateAnswer, CertificateInfo, CertificateList, CertificateRequest, JoinRequest,
@@ -50,6 +50,9 @@ pub(crate) struct Revocation {
     /// End of the certificate; unknown for one that nobody recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) not_after: Option<Timestamp>,
+    /// Whose it is, if it is of a node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) node: Option<u64>,
 }
 
 impl CertificateRecord {
@@ -76,6 +79,7 @@ impl CertificateRecord {
             by: by.to_owned(),
             reason: reason.to_owned(),
             not_after: Some(self.not_after),
+            node: self.node,
         };
         Op::put(keyspace::revoked(&self.serial), encode(&revocation))
     }
@@ -182,11 +186,12 @@ impl Control {
     }
 
     /// Signs the key of a member anew. `caller` is that member, by the certificate it has, expired
-    /// or not: it has shown that it holds the key.
+    /// or not: it has shown that it holds the key, which is the one that is signed. One that had ended
+    /// when a certificate of the node was revoked is as good as revoked.
     ///
     /// # Errors
-    /// [`ClusterError::NotAMember`] for whoever is none (any more); [`ClusterError::Pki`],
-    /// [`ClusterError::NoAuthorities`].
+    /// [`ClusterError::NotAMember`] for whoever is none (any more), and for another key;
+    /// [`ClusterError::Pki`], [`ClusterError::NoAuthorities`].
     pub async fn renew(
         &self,
         request: &CertificateRequest,
@@ -201,8 +206,10 @@ impl Control {
             let path = keyspace::member(id);
             let (member, seen) = self.record::<Member>(&path)?.ok_or_else(refused)?;
             let is_other = !member.key_id.is_empty() && member.key_id != caller.key_id;
-            let is_revoked = self.inner.store.get(&keyspace::revoked(&caller.serial))?.is_some();
-            if is_other || is_revoked {
+            if is_other
+                || request_key_id(&request.request)? != caller.key_id
+                || self.is_shut_out(id, caller)?
+            {
                 return Err(refused().into());
             }
             let (set, authorities_seen) = self.authority_set()?;
@@ -218,7 +225,7 @@ impl Control {
                 .when(unchanged(path.as_str(), seen))
                 .when(unchanged(keyspace::AUTHORITIES, authorities_seen))
                 .then(record.put());
-            if member.key_id != issued.identity.key_id {
+            if member.key_id.is_empty() {
                 let member = Member { key_id: issued.identity.key_id.clone(), ..member.clone() };
                 txn = txn.then(Op::put(path, encode(&member)));
             }
@@ -231,6 +238,21 @@ impl Control {
             }
         }
         Err(Error::Contended { key: format!("node {id}") })
+    }
+
+    /// Whether the certificate of a node is revoked, or ended before another one of it was: nobody
+    /// puts what has ended on the list, and its key may be as stolen as that of the other.
+    fn is_shut_out(&self, id: u64, caller: &Identity) -> Result<bool, Error> {
+        if self.inner.store.get(&keyspace::revoked(&caller.serial))?.is_some() {
+            return Ok(true);
+        }
+        for kv in &self.scan(RangeQuery::prefix(keyspace::REVOKED))?.kvs {
+            let revocation: Revocation = parse(kv)?;
+            if revocation.node == Some(id) && revocation.at >= caller.not_after {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Every recorded certificate, by name and end.
@@ -299,6 +321,7 @@ impl Control {
                     by: actor.name.clone(),
                     reason: request.reason.clone(),
                     not_after: None,
+                    node: record.node,
                 };
                 revoked.push(record.info(Some(revocation), now));
             }
@@ -327,10 +350,12 @@ impl Control {
         Ok(found.kvs.iter().filter_map(|kv| serial(&kv.key)).collect())
     }
 
-    /// Forgets certificates, revocations and join tokens that ended more than a day before `now`.
+    /// Forgets certificates, revocations and join tokens that ended more than a day before `now`; not
+    /// the revocations of members, who could ask for a new certificate with one that has ended.
     /// For the leader, now and then; answers how many records went.
     pub async fn forget_ended(&self, now: Timestamp) -> Result<usize, Error> {
         let before = now.checked_sub(SHOWN).unwrap_or(Timestamp::MIN);
+        let members = self.records_by_id::<Member>(keyspace::MEMBERS)?;
         let mut ops = Vec::new();
         for record in self.certificate_records()? {
             if record.not_after < before {
@@ -339,7 +364,8 @@ impl Control {
         }
         for kv in &self.scan(RangeQuery::prefix(keyspace::REVOKED))?.kvs {
             let revocation: Revocation = parse(kv)?;
-            if revocation.not_after.is_some_and(|end| end < before) {
+            let is_member = revocation.node.is_some_and(|id| members.contains_key(&id));
+            if !is_member && revocation.not_after.is_some_and(|end| end < before) {
                 ops.push(Op::delete(kv.key.as_str()));
             }
         }

@@ -5,7 +5,11 @@
 //! an old copy, brings a count that the cluster has seen already, and its node is told so instead
 //! of answering in the name of the other one.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,6 +25,9 @@ use crate::{
     keyspace,
     tokens::TokenRecord,
 };
+
+/// Most names, and most addresses, that a node asks for in its certificate.
+const NAMES: usize = 64;
 
 /// What a node says of itself when it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -424,18 +431,50 @@ fn check_request(request: &JoinRequest) -> Result<(), Error> {
         Err(Error::Parameter { name, value: value.to_owned(), allowed: allowed.to_owned() })
     };
     if let Some(name) = &request.name
-        && !is_label(name)
+        && !is_name(name)
     {
-        return refused("name", name, "1 to 63 lower-case letters, digits and `-`");
+        return refused(
+            "name",
+            &shortened(name),
+            "1 to 63 lower-case letters, digits and `-`, not only digits: that is an id",
+        );
     }
-    let port = request.peer.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-    if host_of(&request.peer).is_none() || port.is_none_or(|port| port == 0) {
-        return refused("peer", &request.peer, "`host:port`, where other nodes reach this one");
+    if !is_address(&request.peer) {
+        let allowed = "`host:port`, where other nodes reach this one";
+        return refused("peer", &shortened(&request.peer), allowed);
     }
-    if !request.api.is_empty() && !request.api.starts_with("https://") {
-        return refused("api", &request.api, "`https://host:port`");
+    if !request.api.is_empty() && !is_api(&request.api) {
+        return refused("api", &shortened(&request.api), "`https://host:port`");
+    }
+    for (name, count) in [("domains", request.domains.len()), ("ips", request.ips.len())] {
+        if count > NAMES {
+            return refused(name, &format!("{count} entries"), "at most 64");
+        }
     }
     Ok(())
+}
+
+/// What somebody sent, no longer than anybody reads.
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+/// Whether the text is `host:port`.
+fn is_address(text: &str) -> bool {
+    let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let is_host = |host: &str| {
+        if text.starts_with('[') {
+            return host.parse::<Ipv6Addr>().is_ok();
+        }
+        host.len() <= 253 && host.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    port.is_some_and(|port| port > 0) && host_of(text).is_some_and(is_host)
+}
+
+/// Whether the text is `https://host:port`.
+pub(crate) fn is_api(text: &str) -> bool {
+    text.strip_prefix("https://")
+        .is_some_and(|rest| is_address(rest.strip_suffix('/').unwrap_or(rest)))
 }
 
 /// Nodes on one machine reach each other over its loopback addresses, all others need real ones.
@@ -463,8 +502,10 @@ fn check_reachable(peer: &str, members: &[Member]) -> Result<(), Error> {
     }
 }
 
-fn is_label(text: &str) -> bool {
+/// A label, and no id of a node.
+fn is_name(text: &str) -> bool {
     (1..=63).contains(&text.len())
+        && !text.chars().all(|c| c.is_ascii_digit())
         && !text.starts_with('-')
         && !text.ends_with('-')
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')

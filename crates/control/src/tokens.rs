@@ -15,6 +15,7 @@ use crate::{
     certificates::{CertificateRecord, Revocation},
     cluster::{ATTEMPTS, encode, parse, unchanged},
     keyspace,
+    members::is_api,
 };
 
 /// Most nodes that may join with one token.
@@ -154,6 +155,7 @@ impl Control {
                 by: actor.name.clone(),
                 reason: format!("join token `{id}` was deleted"),
                 not_after: Some(record.expires),
+                node: None,
             };
             let txn = Txn::new()
                 .when(unchanged(path.as_str(), seen))
@@ -195,7 +197,7 @@ impl Control {
         let is_up = |id: u64| health.get(&id).is_none_or(|health| health.state == Health::Ready);
         let members = self.members()?.into_iter();
         let mut apis: Vec<String> = members
-            .filter(|member| is_up(member.id) && !member.api.is_empty())
+            .filter(|member| is_up(member.id) && is_api(&member.api))
             .map(|member| member.api)
             .collect();
         apis.truncate(MOST);

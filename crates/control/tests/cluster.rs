@@ -223,6 +223,9 @@ async fn a_member_renews_its_certificate_and_nobody_else_does() {
     assert_eq!((new.identity().node_id, &new.identity().key_id), (Some(2), &old.key_id));
     assert_ne!(new.identity().serial, old.serial);
 
+    let stranger = machine(None, "192.0.2.3").request.request;
+    let another = CertificateRequest { request: stranger, ..CertificateRequest::default() };
+    assert!(it.renew(&another, &old, DAY, now()).await.is_err(), "another key");
     let mut other = old.clone();
     other.key_id = "another".to_owned();
     assert_eq!(it.renew(&request, &other, DAY, now()).await.unwrap_err().code(), Code::Forbidden);
@@ -233,6 +236,33 @@ async fn a_member_renews_its_certificate_and_nobody_else_does() {
     say(&it, 2, Health::Down).await;
     it.remove_node("two", true, &kim(), now()).await.unwrap();
     assert!(it.renew(&request, new.identity(), DAY, now()).await.is_err(), "removed");
+}
+
+#[tokio::test]
+async fn a_revoked_node_does_not_come_back_when_its_certificate_has_ended() {
+    let it = founded().await;
+    let two = machine(Some("two"), "192.0.2.2");
+    let first = join(&it, &two, &admin()).await.unwrap();
+    let first = credentials(&two, &first).identity().clone();
+    let request = CertificateRequest {
+        request: two.request.request.clone(),
+        ..CertificateRequest::default()
+    };
+    // Renewed in time; the first one ends, then the second one is revoked.
+    let second = it.renew(&request, &first, DAY * 90, at(24 * 80)).await.unwrap();
+    let second = two.key.complete(&second.certificate, &second.authorities).unwrap();
+    it.revoke("two", &RevokeRequest::default(), &kim(), at(24 * 100)).await.unwrap();
+    for hours in [24 * 101, 24 * 400] {
+        it.forget_ended(at(hours)).await.unwrap();
+        for caller in [&first, second.identity()] {
+            let error = it.renew(&request, caller, DAY * 90, at(hours)).await.unwrap_err();
+            assert_eq!(error.code(), Code::Forbidden, "{error}");
+        }
+    }
+    // Who is no member any more is refused by that.
+    it.remove_node("two", true, &kim(), at(24 * 400)).await.unwrap();
+    it.forget_ended(at(24 * 500)).await.unwrap();
+    assert!(it.revoked_serials().unwrap().is_empty());
 }
 
 fn step(action: RotateAction) -> RotateRequest {
@@ -280,7 +310,12 @@ async fn the_authority_is_replaced_in_steps_that_wait_for_everybody() {
     // Both nodes renew theirs; ann is cut off.
     let founder = machine(None, "192.0.2.1");
     let mut first = identity("node-1", Role::Node);
-    (first.node_id, first.key_id) = (Some(1), "founder".to_owned());
+    first.node_id = Some(1);
+    let mut member = it.member(1).unwrap().unwrap();
+    member.key_id = founder.key.id();
+    let member = serde_json::to_vec(&member).unwrap();
+    it.store().put(keyspace::member(1), member).await.unwrap();
+    first.key_id = founder.key.id();
     for (node, control, mut caller) in
         [(&founder, &*it, first.clone()), (&two, &second, identity("two", Role::Node))]
     {

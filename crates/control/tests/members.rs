@@ -258,6 +258,14 @@ async fn requests_that_cannot_be_a_node_are_refused() {
         (JoinRequest { name: Some("Web 1".to_owned()), ..good.clone() }, "parameter `name`"),
         (JoinRequest { peer: "192.0.2.2".to_owned(), ..good.clone() }, "parameter `peer`"),
         (JoinRequest { api: "http://a:1".to_owned(), ..good.clone() }, "parameter `api`"),
+        (JoinRequest { name: Some("2".to_owned()), ..good.clone() }, "parameter `name`"),
+        (JoinRequest { peer: "a\u{1b}[2J:9212".to_owned(), ..good.clone() }, "parameter `peer`"),
+        (JoinRequest { peer: "192.0.2.2:0".to_owned(), ..good.clone() }, "parameter `peer`"),
+        (JoinRequest { api: "https://\u{1b}[2J".to_owned(), ..good.clone() }, "parameter `api`"),
+        (JoinRequest { api: "https://a@b:1".to_owned(), ..good.clone() }, "parameter `api`"),
+        (JoinRequest { api: "https://a:1/x:1".to_owned(), ..good.clone() }, "parameter `api`"),
+        (JoinRequest { api: "https://::1:1".to_owned(), ..good.clone() }, "parameter `api`"),
+        (JoinRequest { domains: vec!["a.b".to_owned(); 65], ..good.clone() }, "65 entries"),
         (JoinRequest { request: "nonsense".to_owned(), ..good.clone() }, "request"),
         (JoinRequest { request: tampered, ..good.clone() }, "request"),
         (JoinRequest { domains: vec!["a b".to_owned()], ..good }, "`a b`"),
@@ -267,6 +275,18 @@ async fn requests_that_cannot_be_a_node_are_refused() {
         assert!(error.to_string().contains(message), "{error}");
     }
     assert_eq!(it.members().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn one_bad_address_does_not_keep_others_from_joining() {
+    let it = founded().await;
+    let mut odd = facts(2, "odd");
+    odd.api = "https://\u{1b}]0;x\u{7}".to_owned();
+    registered(it.register_self(&odd).await.unwrap());
+    join(&it, &machine(Some("two"), "192.0.2.2"), &admin()).await.unwrap();
+    let made = token(&it, TokenCreate::default()).await;
+    let token = smr_pki::JoinToken::parse(made.token.expose(), now()).unwrap();
+    assert_eq!(token.apis(), ["https://192.0.2.2:1443"]);
 }
 
 #[tokio::test]
