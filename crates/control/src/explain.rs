@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use smr_model::{
     Assignment, Definition, Kind, Member, NodeHealth, NodeRole, NodeSettings, NodeStatus,
-    ObjectKey, ReplicaKey, Rollout, Spec, spec::ContainersSpec,
+    ObjectKey, ReplicaKey, ReplicaState, Rollout, Spec, spec::ContainersSpec,
 };
 use smr_scheduler::{Cluster, Decision, Node, Replica, Request, Workload};
 use smr_state::{RangeQuery, Revision};
@@ -19,6 +19,9 @@ use crate::{
     Actor, Assignments, Control, Error, StoredObject, control::now, documents::Documents, keyspace,
     propose::Home, replicas::natural,
 };
+
+/// Replica, node, generation.
+type Ends = BTreeSet<(ReplicaKey, u64, u64)>;
 
 /// What placement is decided on, as of one revision.
 #[derive(Debug, Clone)]
@@ -56,7 +59,7 @@ impl Control {
             .collect();
         let (_, assignments) = self.assignments().await?;
         let (_, rollouts) = self.rollouts().await?;
-        let data = self.data_nodes().await?;
+        let (data, done) = self.data_nodes().await?;
         let mut workloads = Vec::with_capacity(objects.len());
         for (key, object) in &objects {
             let rollout = rollouts.get(&(key.group.clone(), key.name.clone()));
@@ -70,6 +73,9 @@ impl Control {
                     changed: held.is_none() && !is_of(assignment, object),
                     held: held.map(Box::new),
                     data_on: data.get(replica).copied(),
+                    done: assignment.node.is_some_and(|node| {
+                        done.contains(&(replica.clone(), node, assignment.generation))
+                    }),
                 });
             }
             let home = if object.home == 0 { first } else { object.home };
@@ -246,11 +252,16 @@ impl Control {
         Ok(former.as_ref().and_then(|it| containers(&it.definition)).map(Request::of))
     }
 
-    /// Which node has a container of a replica.
-    async fn data_nodes(&self) -> Result<BTreeMap<ReplicaKey, u64>, Error> {
+    /// Which node has a container of a replica, and where it ran to its end, by which generation.
+    async fn data_nodes(&self) -> Result<(BTreeMap<ReplicaKey, u64>, Ends), Error> {
         let (_, statuses) = self.statuses().await?;
+        let ended = statuses.iter().filter(|status| {
+            matches!(status.state, ReplicaState::Completed | ReplicaState::Failed)
+        });
+        let ended =
+            ended.map(|status| (status.key.clone(), status.node_id, status.generation)).collect();
         let with_container = statuses.into_iter().filter(|status| status.engine_state.is_some());
-        Ok(with_container.map(|status| (status.key, status.node_id)).collect())
+        Ok((with_container.map(|status| (status.key, status.node_id)).collect(), ended))
     }
 
     /// Every member as the scheduler sees it; before there are members, every node.

@@ -63,11 +63,14 @@ pub(crate) struct Circle {
 
 impl Circle {
     pub(crate) fn new(peers: Peers, revoked: RevocationList, is_alone: bool) -> Self {
+        peers.refuse(revoked.clone());
         Self { roster: Arc::default(), revoked, peers, is_alone }
     }
 
     /// Takes over what the local copy says.
     pub(crate) fn refresh(&self, control: &Control) -> Result<(), smr_control::Error> {
+        // First of all: it needs nothing but keys, so a damaged record keeps it from nothing.
+        self.revoked.replace(control.revoked_serials()?);
         let members: BTreeMap<u64, String> =
             control.members()?.into_iter().map(|member| (member.id, member.peer)).collect();
         let found = control.store().list(keyspace::REMOVED)?;
@@ -85,7 +88,6 @@ impl Circle {
             (removed.id, text)
         });
         let removed = removed.collect();
-        self.revoked.replace(control.revoked_serials()?);
         if !members.is_empty() {
             self.peers.set_members(members.clone());
         }
@@ -156,8 +158,8 @@ pub(crate) struct NodeService {
 impl Service for NodeService {
     fn membership(&self, caller: &Caller) -> Membership {
         if self.circle.revoked.is_revoked(&caller.identity.serial) {
-            let text =
-                "its certificate was revoked; renew it by a restart of the node, or remove it";
+            let text = "its certificate was revoked; remove the node with `smrctl node rm`, and let \
+                        it join again with an empty data directory, for its key may be in other hands";
             return Membership::Revoked(text.to_owned());
         }
         let roster = self.circle.roster.read().unwrap_or_else(PoisonError::into_inner);

@@ -39,6 +39,9 @@ pub struct Replica {
     /// The node that has, or had, a container of it, if it wrote to volumes there. Counts only where
     /// volumes pin ([`Workload::is_pinned`]).
     pub data_on: Option<u64>,
+    /// Whether it ran to its end where it is, and is not to run again: that its node goes down, or that
+    /// another one is emptier, is no reason to run it elsewhere.
+    pub done: bool,
 }
 
 impl Workload {

@@ -184,6 +184,7 @@ impl World {
                 changed: is_current && assignment.generation != generation,
                 held: held.map(Box::new),
                 data_on: object.data_on(*index),
+                done: assignment.node.is_some_and(|it| object.is_done(*index, it, generation)),
             });
         }
         if let Some(workload) = current.workload(first) {

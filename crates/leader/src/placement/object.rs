@@ -118,6 +118,12 @@ impl Object {
         let has = |id: &u64| statuses.get(id).is_some_and(|seen| seen.has_container);
         assigned.filter(has).or_else(|| statuses.keys().copied().find(has))
     }
+
+    /// Whether a replica ran to its end on a node, by the definition of this generation.
+    pub(super) fn is_done(&self, index: u32, node: u64, generation: u64) -> bool {
+        let seen = self.statuses.get(&index).and_then(|statuses| statuses.get(&node));
+        seen.is_some_and(|seen| seen.is_done() && seen.rollout.generation == generation)
+    }
 }
 
 impl Current {
@@ -187,6 +193,11 @@ impl Seen {
         let rollout =
             RolloutSeen { generation: status.generation, state, since, ready: status.ready };
         Self { rollout, has_container: status.engine_state.is_some() }
+    }
+
+    /// Whether it ended for good.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.rollout.state, ReplicaState::Completed | ReplicaState::Failed)
     }
 }
 

@@ -147,3 +147,22 @@ async fn statuses_alone_make_the_leader_write_nothing() {
     assert_eq!(it.revisions("web"), before);
     assert_eq!(it.rollout("web"), None);
 }
+
+#[tokio::test]
+async fn what_ran_to_its_end_is_not_run_again_when_its_node_goes_down() {
+    let it = cluster(3).await;
+    it.apply(&containers("job", "1", 3, UNIFORM)).await;
+    it.apply(&containers("web", "1", 3, UNIFORM)).await;
+    it.until("both are placed", || it.nodes("job") == [1, 2, 3] && it.nodes("web") == [1, 2, 3])
+        .await;
+    let on_three = |name: &str| {
+        let found = it.assignments(name).into_iter().find(|(_, at)| at.node == Some(3));
+        ReplicaKey::new("g", name, found.unwrap().0)
+    };
+    report(&it.control, &on_three("job"), 3, 1, ReplicaState::Completed).await;
+    report(&it.control, &on_three("web"), 3, 1, ReplicaState::Running).await;
+    it.net.kill(3);
+    it.until("what ran is elsewhere", || !it.nodes("web").contains(&3)).await;
+    assert_eq!(it.nodes("job"), [1, 2, 3]);
+    it.leader.shutdown().await;
+}

@@ -29,6 +29,7 @@ pub(super) struct Item {
     pub(super) changed: bool,
     pub(super) held: Option<Box<Request>>,
     pub(super) data_on: Option<u64>,
+    pub(super) done: bool,
     /// What was said last.
     pub(super) decision: Option<Decision>,
 }
@@ -51,8 +52,8 @@ impl Job {
 
 impl Item {
     pub(super) fn new(replica: Replica) -> (Self, Option<u64>) {
-        let Replica { index, node, changed, held, data_on } = replica;
-        (Self { index, node: None, changed, held, data_on, decision: None }, node)
+        let Replica { index, node, changed, held, data_on, done } = replica;
+        (Self { index, node: None, changed, held, data_on, done, decision: None }, node)
     }
 }
 

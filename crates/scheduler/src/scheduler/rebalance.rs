@@ -55,6 +55,7 @@ impl Scheduler {
             .enumerate()
             .filter(|(_, item)| {
                 item.held.is_none()
+                    && !item.done
                     && job.data_on(item).is_none()
                     && matches!(item.decision, Some(Decision::Node(_)))
             })

@@ -380,6 +380,9 @@ fn verdict(nodes: &Nodes, job: &Job, item: &Item, now: Timestamp) -> (Verdict, O
         Verdict::Stay(Decision::Waiting { node: id, reason })
     };
     let never = rules.reschedule == Reschedule::Never && (!item.changed || item.held.is_some());
+    if item.done && info.availability != Availability::Drain {
+        return (Verdict::Stay(Decision::Node(id)), None);
+    }
     if info.health == Health::Down {
         if rules.is_global() {
             return (waits("is down".to_owned()), None);

@@ -221,6 +221,23 @@ fn what_fits_stays_and_policies_are_kept() {
     );
 }
 
+#[test]
+fn what_ran_to_its_end_is_not_run_again_elsewhere() {
+    let place = |node: Node, done: bool, reschedule: Reschedule| {
+        let mut spec = placed(1, |it| it.constraints = vec!["node.name==n2".to_owned()]);
+        spec.reschedule = reschedule;
+        let replicas = vec![Replica { done, ..on(1, 1) }];
+        let nodes = vec![node, self::node(2)];
+        shown(&cluster(nodes, vec![object("job", &spec).with_replicas(replicas)]))
+    };
+    assert_eq!(place(down(1), false, Reschedule::OnNodeFailure), "job-1 2");
+    assert_eq!(place(down(1), true, Reschedule::OnNodeFailure), "job-1 1");
+    assert_eq!(place(node(1), false, Reschedule::Always), "job-1 2");
+    assert_eq!(place(node(1), true, Reschedule::Always), "job-1 1");
+    let drained = Node { availability: Availability::Drain, ..node(1) };
+    assert_eq!(place(drained, true, Reschedule::OnNodeFailure), "job-1 2");
+}
+
 fn down(id: u64) -> Node {
     Node { health: Health::Down, down_since: Some(now()), ..node(id) }
 }
