@@ -10,6 +10,7 @@ mod host;
 mod image;
 mod paths;
 mod run;
+mod sim;
 mod suite;
 mod tidy;
 mod up;
@@ -25,6 +26,8 @@ Developer commands; run as `cargo xtask COMMAND`.
   tidy                 crate arrows, purity, file sizes, documented invariants
   generate             write generated files (API document, reference pages, man pages) anew
   image                static release binary, and image `smr:dev` with nothing else in it
+  sim [--seeds N] [--steps M] [--seed S] [--trace]
+                       whole clusters on simulated time; docs/simulation.md
   bench NAME           deploy, restart, api, idle, store, raft, schedule, failover, spread or
                        idle-cluster: ratios against a peer, or bounds, in one run
 
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::tidy(),
         ["generate"] => generate::generate(),
         ["image"] => image::image(),
+        ["sim", rest @ ..] => sim::sim(rest),
         ["bench", name, rest @ ..] => bench::bench(name, rest),
         ["help" | "--help" | "-h"] | [] => {
             println!("{HELP}");

@@ -175,9 +175,6 @@ impl Node {
         self.lead(cx);
         self.after(cx);
         let clock = self.clock(cx.now);
-        if cx.bug == Some(Bug::StaleView) {
-            // Only the leader errs.
-        }
         self.agent.tick(clock, &self.mirror, &mut self.engine, cx);
         if let Some(command) = self.agent.report(cx.now, &self.facts(clock)) {
             self.ask(Purpose::Report, Ask::Propose(command, None), cx);
@@ -187,7 +184,7 @@ impl Node {
 
     /// What this node says of itself.
     fn facts(&self, clock: Timestamp) -> NodeStatus {
-        let zone = if self.id % 2 == 0 { "east" } else { "west" };
+        let zone = if self.id.is_multiple_of(2) { "east" } else { "west" };
         NodeStatus {
             id: self.id,
             name: format!("n{}", self.id),

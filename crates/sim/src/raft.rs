@@ -25,7 +25,7 @@ use crate::{
 pub(crate) const HEARTBEAT: Ms = 250;
 const TIMEOUT: (Ms, Ms) = (1000, 2000);
 /// A leader that did not hear from a majority for this long gives up.
-const LEASE: Ms = 2000;
+const LEASE: Ms = 5000;
 
 /// What a node is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -94,7 +94,10 @@ impl World {
         };
         let returned = Some(self.moment());
         let outcome = match &answer {
-            Answer::Refused(_) | Answer::ReadAt(_) => return,
+            Answer::Refused(why) => {
+                return self.tell(|| format!("n{id} refuses {:?}: {why}", waiting.wish));
+            }
+            Answer::ReadAt(_) => return,
             Answer::Unknown => None,
             Answer::Done { result, .. } => match result {
                 Ok(Response::Txn(outcome)) => Some(outcome),

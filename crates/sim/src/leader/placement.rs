@@ -169,6 +169,8 @@ impl Leader {
                 node: it.node,
                 changed: is_current && it.generation != generation,
                 held: held.map(Box::new),
+                // Definitions here run for ever.
+                done: false,
                 data_on: data_on(&ReplicaKey::new(&name.0, &name.1, index), mirror),
             });
         }

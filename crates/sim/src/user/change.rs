@@ -176,6 +176,10 @@ impl Change {
             }
             Self::RemoveNode(id) => {
                 let (_, seen) = mirror.members.get(id)?;
+                // While there are fewer votes, a vote cannot be taken from the one who has it.
+                if node.raft.config.voters.len() < 3 {
+                    return None;
+                }
                 let path = keyspace::member(*id);
                 let txn = Txn::new().when(unchanged(path.clone(), *seen)).then(Op::delete(path));
                 Some(txn.then(Op::put(keyspace::removed(*id), "{}")))
