@@ -10,11 +10,25 @@ use crate::{
 
 /// Most levels of `spreadOver`.
 const MOST_LEVELS: usize = 4;
+/// Most entries of each of the other lists: every one is compared with every other here, and made
+/// ready anew whenever places are looked for.
+const MOST_RULES: usize = 64;
 
 pub(super) fn all(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
     spread(spec, root, problems);
     if let Some(placement) = &spec.placement {
         let path = format!("{root}.placement");
+        let lists = [
+            ("constraints", &placement.constraints),
+            ("affinity", &placement.affinity),
+            ("platforms", &placement.platforms),
+        ];
+        for (name, list) in lists {
+            if list.len() > MOST_RULES {
+                let message = format!("has {} entries", list.len());
+                problems.error(format!("{path}.{name}"), message, "at most 64");
+            }
+        }
         constraints(placement, &path, problems);
         affinity(placement, &path, problems);
         spread_over(placement, &path, problems);
@@ -59,7 +73,7 @@ fn spread(spec: &ContainersSpec, root: &str, problems: &mut Problems) {
 
 fn constraints(placement: &Placement, root: &str, problems: &mut Problems) {
     let mut read: Vec<(usize, Constraint)> = Vec::new();
-    for (index, text) in placement.constraints.iter().enumerate() {
+    for (index, text) in placement.constraints.iter().enumerate().take(MOST_RULES) {
         let path = format!("{root}.constraints[{index}]");
         match text.parse::<Constraint>() {
             Err(error) => problems.error(path, error.to_string(), ""),
@@ -115,7 +129,7 @@ fn excludes(one: &Constraint, other: &Constraint) -> bool {
 
 fn affinity(placement: &Placement, root: &str, problems: &mut Problems) {
     let mut read: BTreeMap<String, (usize, bool)> = BTreeMap::new();
-    for (index, text) in placement.affinity.iter().enumerate() {
+    for (index, text) in placement.affinity.iter().enumerate().take(MOST_RULES) {
         let path = format!("{root}.affinity[{index}]");
         match text.parse::<Affinity>() {
             Err(error) => problems.error(path, error.to_string(), ""),
@@ -157,7 +171,7 @@ fn platforms(placement: &Placement, root: &str, problems: &mut Problems) {
     let part = |it: &str| {
         !it.is_empty() && it.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
-    for (index, text) in placement.platforms.iter().enumerate() {
+    for (index, text) in placement.platforms.iter().enumerate().take(MOST_RULES) {
         let parts: Vec<&str> = text.split('/').collect();
         if parts.len() > 3 || !parts.iter().all(|it| part(it)) {
             let message = format!("`{text}` is not a platform");
@@ -211,5 +225,26 @@ fn update(spec: &ContainersSpec, policy: &UpdatePolicy, root: &str, problems: &m
             problems.error(format!("{root}.canary"), message, "");
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_of_rules_are_refused_and_not_read() {
+        let list = |count: usize| (0..count).map(|it| format!("node.id!={it}")).collect();
+        let mut spec = ContainersSpec {
+            placement: Some(Placement { constraints: list(64), ..Placement::default() }),
+            ..ContainersSpec::default()
+        };
+        let mut problems = Problems::default();
+        all(&spec, "spec", &mut problems);
+        assert!(problems.0.is_empty(), "{:?}", problems.0);
+        spec.placement = Some(Placement { constraints: list(100_000), ..Placement::default() });
+        all(&spec, "spec", &mut problems);
+        let told: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["spec.placement.constraints: has 100000 entries; at most 64"]);
     }
 }
