@@ -4,9 +4,9 @@ use smr_model::{Kind, ObjectKey};
 use smr_state::{KeyRange, KeyValue, Op, RangeQuery};
 use smr_wire::HistoryEntry;
 
-use crate::{Control, Error, StoredObject, diff, keyspace};
+use crate::{Control, Error, StoredObject, decode_assignment, diff, keyspace};
 
-/// Generations that are kept of an object, the present one included.
+/// Generations that are kept of an object, the present one included; more while replicas run older ones.
 pub const GENERATIONS: u64 = 10;
 /// Changed fields that the summary of a change names.
 const FIELDS: usize = 5;
@@ -69,13 +69,25 @@ impl Control {
             ops.push(Op::put(former, before.value.clone()));
         }
         if generation > GENERATIONS {
+            // What replicas still run, as long as a rollout that was paused leaves them there, is needed
+            // to run them again.
             let oldest = generation - GENERATIONS + 1;
+            let oldest = self.oldest_assigned(key)?.map_or(oldest, |it| it.min(oldest));
             ops.push(Op::delete_range(KeyRange::Range {
                 start: keyspace::history_of(key),
                 end: keyspace::history(key, oldest),
             }));
         }
         Ok(ops)
+    }
+
+    /// The oldest generation that a replica of an object is assigned.
+    fn oldest_assigned(&self, key: &ObjectKey) -> Result<Option<u64>, Error> {
+        let prefix = format!("{}{}/{}/", keyspace::ASSIGNMENTS, key.group, key.name);
+        let found = self.scan(RangeQuery::prefix(prefix))?;
+        // What cannot be read holds nothing up; whoever reads assignments complains about it.
+        let assigned = found.kvs.iter().filter_map(|kv| decode_assignment(kv).ok().flatten());
+        Ok(assigned.map(|(_, assignment)| assignment.generation).min())
     }
 }
 

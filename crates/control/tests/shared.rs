@@ -111,6 +111,27 @@ async fn the_last_generations_are_kept_and_open() {
 }
 
 #[tokio::test]
+async fn what_replicas_still_run_is_kept() {
+    let it = control().await;
+    apply(&it, &web("1")).await;
+    apply(&it, &web("2")).await;
+    // A rollout that was paused leaves the second replica where it is.
+    assign(&it, 1, Some(to(Some(1), 4))).await;
+    assign(&it, 2, Some(to(Some(1), 2))).await;
+    for tag in 3..=GENERATIONS + 5 {
+        apply(&it, &web(&tag.to_string())).await;
+    }
+    let generations = async || -> Vec<u64> {
+        it.history(&web_key()).await.unwrap().iter().map(|object| object.generation).collect()
+    };
+    assert_eq!(generations().await, (2..=15).collect::<Vec<_>>());
+    assign(&it, 2, Some(to(Some(1), 15))).await;
+    assign(&it, 1, Some(to(Some(1), 15))).await;
+    apply(&it, &web("16")).await;
+    assert_eq!(generations().await, (7..=16).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn only_containers_have_a_history() {
     let it = control().await;
     apply(&it, &support::configuration("a", "x")).await;

@@ -42,12 +42,20 @@ pub(crate) async fn who(config: &Config) -> anyhow::Result<NodeRecord> {
     let data = &config.data.dir;
     let has_store = store_dir(config).exists();
     if let Some(record) = NodeRecord::load(data)? {
-        if let Some(id) = config.node.id.filter(|id| *id != record.id) {
-            bail!(
+        match config.node.id.filter(|id| *id != record.id) {
+            // The cluster gives out ids; a node that was let in once must not be locked out by its own
+            // configuration.
+            Some(id) if record.joined => tracing::warn!(
+                configured = id,
+                id = record.id,
+                "the node keeps the id the cluster gave it"
+            ),
+            Some(id) => bail!(
                 "`node.id` is {id}, but `{}` is the data directory of node {}; ids never change",
                 data.display(),
                 record.id
-            );
+            ),
+            None => {}
         }
         if !has_store && record.epoch > 0 && !record.cluster.is_empty() {
             bail!(
@@ -263,5 +271,28 @@ pub(crate) async fn removal(
             let text = said.ok().and_then(|said| said.clone()).map(|removal| removal.text);
             fatal.send_replace(text);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_id_that_the_cluster_gave_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("smr.toml");
+        let data = dir.path().join("data");
+        let text = format!("[data]\ndir = \"{}\"\n[node]\nid = 2\n", data.display());
+        std::fs::write(&file, text).unwrap();
+        let host = smr_config::Host { hostname: "n".to_owned(), home: dir.path().to_owned() };
+        let config = Config::load(&file, &host).unwrap();
+        smr_pki::ensure_private_dir(&data).unwrap();
+        let record = NodeRecord { joined: true, ..founder(&config, 5) };
+        record.save(&data).unwrap();
+        assert_eq!(who(&config).await.unwrap(), record);
+        NodeRecord { joined: false, ..record }.save(&data).unwrap();
+        let refused = who(&config).await.unwrap_err().to_string();
+        assert!(refused.contains("directory of node 5"), "{refused}");
     }
 }

@@ -93,6 +93,9 @@ async fn node(config: Config) -> anyhow::Result<()> {
                     () = parts.agent.ended() => {
                         Err(anyhow::anyhow!("the agent ended; its log lines say why"))
                     }
+                    fault = broken(&store) => {
+                        Err(anyhow::anyhow!("the store stopped: {fault}"))
+                    }
                 };
                 parts.stop(&store).await;
                 outcome
@@ -105,6 +108,21 @@ async fn node(config: Config) -> anyhow::Result<()> {
     store.shutdown().await;
     tracing::info!("stopped; containers go on running");
     result
+}
+
+/// Resolves when the store has stopped though nobody asked it to, because of its disk for example. The
+/// node must not stay: it would answer the leader's pings and never do what it is told.
+async fn broken(store: &Store) -> String {
+    let mut leadership = store.leadership();
+    loop {
+        if let Some(fault) = store.status().fault {
+            return fault;
+        }
+        // Who stops says that nobody leads any more.
+        if leadership.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Where the replicated state of the node is.
@@ -358,6 +376,21 @@ pub(crate) fn reachable(configured: &[SocketAddr]) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_store_that_stopped_ends_the_node() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let store = Store::open(smr_store::Options::new(dir.path())).await.unwrap();
+        let ended = tokio::spawn({
+            let store = store.clone();
+            async move { broken(&store).await }
+        });
+        store.put("/k", "v").await.unwrap();
+        assert!(!ended.is_finished());
+        store.shutdown().await;
+        let fault = tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap().unwrap();
+        assert!(!fault.is_empty());
+    }
 
     #[test]
     fn a_node_that_was_not_let_in_may_ask_again() {

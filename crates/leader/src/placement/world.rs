@@ -252,8 +252,8 @@ impl World {
         let had = before.as_ref().is_some_and(|seen| seen.has_container);
         let has = new.as_ref().is_some_and(|seen| seen.has_container);
         let changed = before != new;
-        let ended = |seen: &Option<Seen>| seen.as_ref().is_some_and(Seen::is_done);
-        let settled = ended(&before) != ended(&new);
+        let ended = |seen: Option<&Seen>| seen.is_some_and(Seen::is_done);
+        let settled = ended(before.as_ref()) != ended(new.as_ref());
         if let Some(new) = new {
             statuses.insert(node, new);
         }
@@ -261,7 +261,7 @@ impl World {
             object.statuses.remove(&replica.index);
         }
         let is_pinned = object.current().is_some_and(|current| current.is_pinned);
-        if settled || is_pinned && had != has {
+        if settled || (is_pinned && had != has) {
             self.mark(name, Look::Placement);
         } else if object.is_rolling && changed {
             self.mark(name, Look::Rollout);
