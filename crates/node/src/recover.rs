@@ -107,6 +107,7 @@ pub fn recover(config: &Config) -> anyhow::Result<PathBuf> {
 fn keep(store: &Path, to: &Path) -> io::Result<()> {
     smr_pki::ensure_private_dir(to).map_err(io::Error::other)?;
     fs::copy(store.join("format"), to.join("format"))?;
+    fs::File::create(to.join("lock"))?;
     for part in ["wal", "snapshots"] {
         let (from, to) = (store.join(part), to.join(part));
         fs::create_dir(&to)?;
