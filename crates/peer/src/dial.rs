@@ -90,7 +90,9 @@ impl Target {
     fn handshake(&self, error: io::Error) -> PeerError {
         let tls = error.get_ref().and_then(|it| it.downcast_ref::<rustls::Error>());
         match tls {
-            Some(rustls::Error::AlertReceived(alert)) => {
+            // Here the other side has not shown yet who it is: whoever has its address may say so.
+            // A member says that a certificate is revoked after that, see `alert`.
+            Some(rustls::Error::AlertReceived(alert)) if !Alert(*alert).is_revoked() => {
                 PeerError::Rejected { target: self.id, alert: Alert(*alert) }
             }
             Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other)))) => {

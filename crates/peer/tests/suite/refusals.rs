@@ -125,6 +125,27 @@ async fn who_is_revoked_hears_nothing_more_on_an_open_connection() {
 }
 
 #[tokio::test]
+async fn a_stranger_at_the_address_cannot_say_that_a_node_was_removed() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stranger = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut hello = [0; 5];
+        stream.read_exact(&mut hello).await.unwrap();
+        // A fatal alert in the clear: certificate_revoked.
+        stream.write_all(&[21, 3, 3, 0, 2, 2, 44]).await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    });
+    let peers = Cluster::new().peers(1);
+    let error = call(&peers, 2, address, RpcKind::Vote, "").await.unwrap_err();
+    assert!(matches!(error, PeerError::Unreachable { .. }), "{}", error.report());
+    assert!(error.report().contains("CertificateRevoked"), "{}", error.report());
+    assert!(peers.removal().borrow().is_none());
+    stranger.await.unwrap();
+}
+
+#[tokio::test]
 async fn strangers_of_one_address_take_no_places_of_others() {
     let cluster = Cluster::new();
     let limits = Limits { handshakes_per_address: 2, ..Limits::default() };
