@@ -181,7 +181,7 @@ fn without_a_passphrase_the_data_key_makes_the_backup_whole() {
     assert!(told.contains("authentic: yes"), "{told}");
     node.stop().unwrap();
 
-    // Somebody who knows the format, and not the key, took the proof away.
+    // On a machine without the data key nobody can say whether it is authentic.
     let pki = node.data_dir().join("pki");
     fs::rename(&pki, node.dir().join("safe")).unwrap();
     let restore = ["backup", "restore", &file, "--config", &config, "--force"];

@@ -126,7 +126,7 @@ fn one_survivor_of_three_goes_on_with_everything() {
     let nodes = three.ok(&["node", "ls"]).unwrap();
     assert!(nodes.contains("n3") && !nodes.contains("n1") && !nodes.contains("n2"), "{nodes}");
 
-    // Those who come back with the past are refused, and join as new members when they are empty.
+    // The others join as new members, when their directories are empty.
     let token = three.ok(&["token", "create", "--quiet"]).unwrap();
     fs::write(cluster[2].dir().parent().unwrap().join("token"), token).unwrap();
     let two = cluster.node(2);
