@@ -66,7 +66,8 @@ pub(super) fn judge(
     }
     if now < deadline {
         Verdict::Waiting(Some(deadline))
-    } else if status.since <= deadline {
+    } else if status.since <= deadline || status.state.is_trouble() {
+        // One that is tried again and again changes its state all the time, also after the deadline.
         late()
     } else {
         Verdict::Waiting(None)

@@ -262,6 +262,19 @@ fn a_replica_that_never_gets_ready_is_a_failure() {
     assert_eq!(it.record.unwrap().message, "replica 1 was not ready within 60 s");
 }
 
+/// A bad image: every try changes the state, and nobody looked at the very moment of the deadline (a new
+/// leader, for example).
+#[test]
+fn a_replica_that_is_tried_again_and_again_is_a_failure_whenever_it_is_looked_at() {
+    let mut it = Story::new(2);
+    it.step();
+    it.pass(200);
+    it.set(1, 2, ReplicaState::DaemonFailure);
+    it.pass(1);
+    assert_eq!(it.step(), NONE);
+    assert_eq!(it.state(), Some(RolloutState::Paused));
+}
+
 #[test]
 fn a_death_within_the_monitor_time_is_a_failure_and_later_only_a_wait() {
     let mut it = Story::new(3);
