@@ -365,6 +365,7 @@ impl Error {
             }
             Self::Context(err) => return err.hint(),
             Self::Pki(err) => return err.hint(),
+            Self::Start { source } => return start_hint(&**source),
             Self::ResourceNotFound { hint, .. } => return hint.clone(),
             Self::Edited { source, path } => {
                 return Some(source.hint().unwrap_or_else(|| {
@@ -493,6 +494,25 @@ impl Error {
         }
         text
     }
+}
+
+/// What to do about a node that did not start, if whatever kept it from starting knows that.
+fn start_hint(source: &(dyn StdError + 'static)) -> Option<String> {
+    let mut next = Some(source);
+    while let Some(err) = next {
+        if let Some(err) = err.downcast_ref::<smr_pki::JoinTokenError>() {
+            return err.hint();
+        }
+        if let Some(err) = err.downcast_ref::<smr_pki::PkiError>() {
+            return err.hint();
+        }
+        // What a client would do about its context is not what a node can do.
+        if let Some(smr_client::Error::Api(err)) = err.downcast_ref() {
+            return err.hint.clone();
+        }
+        next = err.source();
+    }
+    None
 }
 
 /// `1 mistake`, `3 mistakes`.

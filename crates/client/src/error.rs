@@ -143,7 +143,11 @@ impl From<ApiError> for Error {
 pub(crate) fn transport(url: &str, err: Cause, connecting: bool) -> Error {
     let url = url.to_owned();
     if chain(&*err).into_iter().any(is_tls) {
-        return Error::Tls { url, source: root(&*err) };
+        let source = match smr_pki::explain_handshake(&*err) {
+            Some(said) => Box::new(Root(said)),
+            None => root(&*err),
+        };
+        return Error::Tls { url, source };
     }
     let source = root(&*err);
     if connecting { Error::Unreachable { url, source } } else { Error::Lost { url, source } }

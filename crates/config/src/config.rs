@@ -121,6 +121,8 @@ pub struct Cluster {
     pub token_file: Option<PathBuf>,
     /// What the node asks to be when it joins.
     pub role: NodeRole,
+    /// How long members that do not answer are tried before joining is given up.
+    pub join_timeout: Duration,
     /// Time between two signs of life of the leader.
     pub heartbeat: Duration,
     /// Least silence of the leader before an election; the most is twice that.
@@ -354,6 +356,7 @@ impl Config {
                     "worker" => NodeRole::Worker,
                     _ => NodeRole::Voter,
                 },
+                join_timeout: s.duration("cluster.join_timeout"),
                 heartbeat: s.duration("cluster.heartbeat"),
                 election_timeout: s.duration("cluster.election_timeout"),
                 down_after: s.duration("cluster.down_after"),

@@ -256,6 +256,14 @@ pub(crate) const FIELDS: &[Field] = &[
         example: "\"worker\"",
     },
     Field {
+        key: "cluster.join_timeout",
+        kind: Kind::Duration { min: millis(100), max: seconds(3600) },
+        default: Default::Is("\"1m\""),
+        doc: "How long members that cannot be reached, or have no leader, are tried before joining \
+              is given up. Each is asked once at least.",
+        example: "\"10m\"",
+    },
+    Field {
         key: "cluster.heartbeat",
         kind: Kind::Duration { min: millis(20), max: seconds(10) },
         default: Default::Is("\"250ms\""),

@@ -21,15 +21,14 @@ use crate::{
     record::NodeRecord,
 };
 
-/// How long members that cannot be reached are tried.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two rounds.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Joins the cluster that `config` names and returns who the node is from now on.
 ///
 /// # Errors
-/// A token or context that cannot be used, a cluster that refuses, or none that answers within a minute.
+/// A token or context that cannot be used, a cluster that refuses, or none that answers within
+/// `cluster.join_timeout`.
 pub(crate) async fn join(config: &Config) -> anyhow::Result<NodeRecord> {
     let dir = config.data.dir.join("pki");
     ensure_private_dir(&dir)?;
@@ -37,7 +36,7 @@ pub(crate) async fn join(config: &Config) -> anyhow::Result<NodeRecord> {
     let name = &config.node.name;
     let (domains, ips) = (config.node.domains.clone(), config.node.ips.clone());
     let request = JoinRequest {
-        name: Some(name.clone()),
+        name: config.node.is_named.then(|| name.clone()),
         request: key.request(&Subject::node(name, &domains, &ips)?)?,
         domains,
         ips,
@@ -50,7 +49,7 @@ pub(crate) async fn join(config: &Config) -> anyhow::Result<NodeRecord> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let contexts = ways_in(config)?;
-    let answer = ask(&contexts, &request).await?;
+    let answer = ask(&contexts, &request, config.cluster.join_timeout).await?;
     let credentials = key.complete(&answer.certificate, &answer.authorities)?;
     credentials.save(&dir.join(BUNDLE))?;
     DataKey::from_join(answer.data_key.expose())?.save(&dir.join(DATA_KEY))?;
@@ -79,7 +78,11 @@ fn ways_in(config: &Config) -> anyhow::Result<Vec<Context>> {
     let cluster = &config.cluster;
     if let Some(path) = &cluster.token_file {
         let text = read_private(path)?.with_context(|| {
-            format!("there is no join token at `{}` (cluster.token_file)", path.display())
+            format!(
+                "there is no join token at `{}` (cluster.token_file); put there what `smrctl token \
+                 create --quiet` prints on a member of the cluster",
+                path.display()
+            )
         })?;
         let text = String::from_utf8_lossy(&text);
         let token = JoinToken::parse(text.trim(), Timestamp::now())
@@ -102,7 +105,11 @@ fn ways_in(config: &Config) -> anyhow::Result<Vec<Context>> {
 }
 
 /// Asks one after the other, again and again while none answers. A refusal is an answer.
-async fn ask(ways: &[Context], request: &JoinRequest) -> anyhow::Result<JoinResponse> {
+async fn ask(
+    ways: &[Context],
+    request: &JoinRequest,
+    patience: Duration,
+) -> anyhow::Result<JoinResponse> {
     let begun = Instant::now();
     loop {
         let mut unreachable = Vec::new();
@@ -116,18 +123,39 @@ async fn ask(ways: &[Context], request: &JoinRequest) -> anyhow::Result<JoinResp
                         error = &error as &dyn std::error::Error,
                         "cannot ask to join, trying again"
                     );
-                    unreachable.push(format!("{}: {error}", context.api_url()));
+                    unreachable.push(shown(&error));
                 }
                 Err(error) => {
-                    let reason = anyhow::Error::new(error);
-                    return Err(reason.context(format!("{} refused this node", context.api_url())));
+                    let api = context.api_url();
+                    let what = match &error {
+                        ClientError::Tls { .. } => format!(
+                            "`{api}` is not asked to join; if the address is that of the cluster, \
+                             make a new token there with `smrctl token create`, or import a context"
+                        ),
+                        _ => format!("`{api}` refused this node"),
+                    };
+                    return Err(anyhow::Error::new(error).context(what));
                 }
             }
         }
-        if begun.elapsed() > PATIENCE {
-            bail!("no member of the cluster could be asked to join:\n{}", unreachable.join("\n"));
+        if begun.elapsed() + PAUSE > patience {
+            bail!(
+                "no member of the cluster could be asked to join within {} s: {}; check that the \
+                 addresses are right, that nodes run there, and that no firewall is between",
+                patience.as_secs_f32(),
+                unreachable.join("; ")
+            );
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The message with its cause.
+fn shown(error: &ClientError) -> String {
+    use std::error::Error as _;
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 

@@ -67,6 +67,11 @@ fn explain_certificate(problem: &CertificateError) -> Option<String> {
             "the certificate of the other side was not signed by an authority of this cluster"
                 .to_owned()
         }
+        CertificateError::NotValidForNameContext { expected, .. } => format!(
+            "the certificate of the other side is not for `{}`; use an address it is for, or add \
+             this one to `node.domains` or `node.ips` there",
+            expected.to_str()
+        ),
         CertificateError::Other(other) => other.0.to_string(),
         _ => return None,
     })
