@@ -74,7 +74,7 @@ fn check(patch: &ClusterSettingsPatch) -> Result<(), Error> {
         ClusterSettingsPatch { down_after_millis: Some(n), .. }
             if *n != 0 && !(1000..=600_000).contains(n) =>
         {
-            let allowed = "1000 to 600000, or 0 to take the override away";
+            let allowed = "1000 to 600000 (10 minutes), or 0 to take the override away";
             refused("downAfterMillis", n.to_string(), allowed)
         }
         _ => Ok(()),

@@ -41,6 +41,9 @@ pub enum RotationError {
     /// There is nothing to switch to.
     #[error("there is no new authority to switch to; begin a rotation first")]
     NotBegun,
+    /// There is no new authority that could still be dropped.
+    #[error("there is no new authority to give up: none was made, or it signs already")]
+    NothingToCancel,
     /// The old authority still signs, or there is none.
     #[error("there is no old authority to drop; switch to the new one first")]
     NotSwitched,
@@ -141,7 +144,7 @@ impl AuthoritySet {
     /// Takes a first step back: the new authority, which has signed nothing, is dropped.
     pub fn cancel(&self) -> Result<Self, RotationError> {
         if self.phase() != RotationPhase::Begun {
-            return Err(RotationError::NotBegun);
+            return Err(RotationError::NothingToCancel);
         }
         Ok(Self { next: None, ..self.clone() })
     }

@@ -161,7 +161,7 @@ fn steps_are_taken_in_order() {
     assert_eq!(set.phase(), RotationPhase::Stable);
     assert_eq!(set.switch().unwrap_err(), RotationError::NotBegun);
     assert_eq!(set.finish().unwrap_err(), RotationError::NotSwitched);
-    assert_eq!(set.cancel().unwrap_err(), RotationError::NotBegun);
+    assert_eq!(set.cancel().unwrap_err(), RotationError::NothingToCancel);
     assert_eq!(set.begin(old.clone()).unwrap_err(), RotationError::SameAuthority);
 
     let begun = set.begin(new.clone()).unwrap();

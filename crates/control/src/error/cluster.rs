@@ -230,7 +230,7 @@ impl ClusterError {
             Self::Authorities { .. } => {
                 "restore the data key of the cluster (`data.key`) on this node".into()
             }
-            Self::Rotation(_) => "`smrctl cert rotate-ca --status` shows how far it is".into(),
+            Self::Rotation(_) => "`smrctl cert rotate-ca status` shows how far it is".into(),
             Self::NotReloaded { .. } => {
                 "wait until they do; nodes that are down for good are removed with `smrctl node \
                  rm`, or left behind with `--force`"
