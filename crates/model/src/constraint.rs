@@ -171,14 +171,24 @@ fn find_operator(text: &str) -> Result<(usize, &'static str, Operator), Constrai
             allowed,
         });
     };
+    // All of it: `=>` is not `=` and a value that begins with `>`.
+    let found = &text[at..];
+    let end = found.find(|c: char| !"=!<>".contains(c)).unwrap_or(found.len());
+    let found = &found[..end];
     SIGNS
         .iter()
-        .find(|(sign, _)| text[at..].starts_with(sign))
+        .find(|(sign, _)| found == *sign)
         .map(|&(sign, operator)| (at, sign, operator))
         .ok_or_else(|| ConstraintError::Operator {
             column: column(text, at),
-            found: text[at..].chars().take(1).collect(),
-            allowed,
+            found: found.to_owned(),
+            allowed: match found {
+                "=>" => "did you mean `>=`?".to_owned(),
+                "=<" => "did you mean `<=`?".to_owned(),
+                "<>" | "=!" | "!==" => "did you mean `!=`?".to_owned(),
+                "===" => "did you mean `==`?".to_owned(),
+                _ => allowed,
+            },
         })
 }
 
@@ -307,6 +317,9 @@ mod tests {
         let operators = "allowed: ==, !=, <, <=, >, >=";
         check("node.name", &format!("column 10: an operator is missing; {operators}"));
         check("node.id ! 3", &format!("column 9: `!` is not an operator; {operators}"));
+        check("node.labels.x=>1", "column 14: `=>` is not an operator; did you mean `>=`?");
+        check("node.id <> 3", "column 9: `<>` is not an operator; did you mean `!=`?");
+        check("node.id<!3", &format!("column 8: `<!` is not an operator; {operators}"));
         check(
             "node.lables.zone==eu",
             "column 1: `node.lables.zone` is not an attribute; did you mean `node.labels.zone`?",

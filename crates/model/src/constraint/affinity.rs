@@ -139,11 +139,11 @@ mod tests {
     #[test]
     fn mistakes_are_placed() {
         let allowed = "allowed: `containers/GROUP/NAME`, `label.NAME==VALUE`";
-        check("", &format!("column 1: `` cannot be placed beside; {allowed}"));
-        check("! db", &format!("column 3: `db` cannot be placed beside; {allowed}"));
+        check("", &format!("column 1: names nothing to be placed beside; {allowed}"));
+        check("! db", &format!("column 3: nothing can be placed beside `db`; {allowed}"));
         check(
             "shop/db",
-            "column 1: `shop/db` cannot be placed beside; did you mean `containers/shop/db`?",
+            "column 1: nothing can be placed beside `shop/db`; did you mean `containers/shop/db`?",
         );
         check("label.tier", "column 11: an operator is missing; allowed: ==, !=");
         check("label.==x", "column 7: the name of the label is missing");

@@ -55,7 +55,7 @@ pub enum ConstraintError {
         allowed: String,
     },
     /// An affinity to something that is neither an object nor a label.
-    #[error("column {column}: `{target}` cannot be placed beside; {hint}")]
+    #[error("column {column}: {}; {hint}", target_text(target))]
     Target {
         /// Where it begins.
         column: usize,
@@ -66,10 +66,19 @@ pub enum ConstraintError {
     },
 }
 
+fn target_text(target: &str) -> String {
+    match target {
+        "" => "names nothing to be placed beside".to_owned(),
+        target => format!("nothing can be placed beside `{target}`"),
+    }
+}
+
 fn operator(found: &str, allowed: &str) -> String {
     match found {
         "" => "an operator is missing".to_owned(),
-        found if allowed.starts_with("allowed") => format!("`{found}` is not an operator"),
+        found if allowed.starts_with("allowed") || allowed.starts_with("did you mean") => {
+            format!("`{found}` is not an operator")
+        }
         found => format!("`{found}` is not possible here"),
     }
 }
