@@ -21,6 +21,7 @@ use smr_pki::{
     ensure_private_dir, local_api,
 };
 use smr_store::{KeyRange, Store};
+use tokio::time::Instant;
 
 use crate::{record::NodeRecord, stop::Stop};
 
@@ -36,6 +37,8 @@ const AUTHORITY_KEY: &str = "ca.key";
 const AUTHORITY: &str = "ca.crt";
 /// A renewal that achieved nothing is not repeated more often.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(300);
+/// How often the clock is looked at: it may be set, and timers stand still while a machine sleeps.
+const CLOCK_LOOK: Duration = Duration::from_secs(15);
 /// Name of the context made for this machine.
 const LOCAL_USER: &str = "admin";
 
@@ -186,8 +189,8 @@ impl Identity {
             if let Err(error) = self.renew(&control, &bound).await {
                 tracing::error!(error = format!("{error:#}"), "certificates cannot be renewed");
             }
-            let left = self.renew_at().duration_since(Timestamp::now());
-            let pause = Duration::try_from(left).unwrap_or_default().max(RENEWAL_PAUSE);
+            let is_due = || self.renew_at() <= Timestamp::now();
+            let not_before = if is_due() { Instant::now() + RENEWAL_PAUSE } else { Instant::now() };
             if news.is_none() {
                 // From the present on: what is stored now was looked at above, or will be at once.
                 news = store.watch(KeyRange::key(keyspace::AUTHORITIES), None).ok();
@@ -195,16 +198,27 @@ impl Identity {
                     tracing::error!(error = format!("{error:#}"), "certificates cannot be renewed");
                 }
             }
-            let changed = async {
-                match &mut news {
-                    Some(watch) => watch.next().await.is_some(),
-                    None => std::future::pending().await,
+            loop {
+                let changed = async {
+                    match &mut news {
+                        Some(watch) => watch.next().await.is_some(),
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = stop.stopped() => return,
+                    () = tokio::time::sleep(CLOCK_LOOK) => {
+                        if news.is_none() || (is_due() && Instant::now() >= not_before) {
+                            break;
+                        }
+                    }
+                    more = changed => {
+                        if !more {
+                            news = None;
+                        }
+                        break;
+                    }
                 }
-            };
-            tokio::select! {
-                () = stop.stopped() => return,
-                () = tokio::time::sleep(pause) => {}
-                more = changed => if !more { news = None },
             }
         }
     }
