@@ -11,8 +11,9 @@ use crate::{
     settings::Settings,
 };
 
-/// How often the state is looked at; the node may not even answer yet.
-const PAUSE: Duration = Duration::from_millis(500);
+/// How often the state is looked at; the node may not even answer yet, and a node that is restarted is drained
+/// for a moment only.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A state of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
