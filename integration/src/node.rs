@@ -17,6 +17,12 @@ use crate::{Client, Lab, ReadySocket, docker::Container, process, ready::tail, w
 /// How long a node may take to be ready; the product promises half a second.
 const NODE_START: Duration = Duration::from_secs(30);
 
+/// The library that gives a program another clock, where Debian has it.
+const FAKETIME: &[&str] = &[
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+];
+
 /// One node: folder, configuration, log, process. Its home is in the lab, so contexts are too.
 pub struct Node<'lab> {
     lab: &'lab Lab,
@@ -24,6 +30,8 @@ pub struct Node<'lab> {
     child: Option<Child>,
     /// Where the node that was started says that it is ready.
     ready: Option<ReadySocket>,
+    /// Variables of the node's process, not of its client.
+    variables: Vec<(String, String)>,
 }
 
 impl Deref for Node<'_> {
@@ -80,7 +88,7 @@ impl<'lab> Node<'lab> {
         );
         fs::write(dir.join("smr.toml"), config)?;
         let client = Client::new(lab.namespace(), dir);
-        Ok(Self { lab, client, child: None, ready: None })
+        Ok(Self { lab, client, child: None, ready: None, variables: Vec::new() })
     }
 
     /// Starts the node (again) and waits until it is ready.
@@ -101,10 +109,35 @@ impl<'lab> Node<'lab> {
             .args(["start", "--config"])
             .arg(self.dir().join("smr.toml"))
             .env("NOTIFY_SOCKET", self.dir().join("ready"))
+            .envs(self.variables.clone())
             .stdout(out.try_clone()?)
             .stderr(out);
         self.child = Some(command.spawn().context("cannot run smr")?);
         Ok(())
+    }
+
+    /// Gives the node, from its next start on, another clock: the machine's, moved by so many seconds, or
+    /// by as many as [`move_clock`](Self::move_clock) says later. Time that passes is not changed.
+    pub fn set_clock(&mut self, seconds: i64) -> Result<()> {
+        let library = FAKETIME.iter().find(|path| Path::new(path).exists());
+        let library = library.context("no libfaketime: install the package `faketime`")?;
+        let clock = self.dir().join("clock").to_string_lossy().into_owned();
+        let variables = [
+            ("LD_PRELOAD", *library),
+            ("FAKETIME_TIMESTAMP_FILE", clock.as_str()),
+            ("FAKETIME_CACHE_DURATION", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("FAKETIME_DONT_RESET", "1"),
+        ];
+        self.variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        self.move_clock(seconds)
+    }
+
+    /// Moves the clock of a node that runs with one of its own; it notices within a second.
+    pub fn move_clock(&self, seconds: i64) -> Result<()> {
+        let file = self.dir().join("clock");
+        fs::write(file.with_extension("new"), format!("{seconds:+}\n"))?;
+        Ok(fs::rename(file.with_extension("new"), file)?)
     }
 
     /// Waits until the node that was started says that it is ready.

@@ -117,9 +117,8 @@ impl Moment {
         changes.sort();
         let mut serving = self.running;
         let mut ended = BTreeSet::new();
-        let count = |serving: &BTreeMap<String, String>| {
-            serving.values().collect::<BTreeSet<_>>().len()
-        };
+        let count =
+            |serving: &BTreeMap<String, String>| serving.values().collect::<BTreeSet<_>>().len();
         let mut fewest = count(&serving);
         let until = now();
         for (_, id, begun) in changes.into_iter().filter(|(at, ..)| *at <= until) {
@@ -225,7 +224,10 @@ fn a_change_that_fails_stops_and_the_old_replicas_serve() {
 
     // Asked to, it goes back by itself.
     let path = cluster[1]
-        .file("back.yaml", &broken("worse").replace("envs:", "update: {onFailure: rollback}\n  envs:"))
+        .file(
+            "back.yaml",
+            &broken("worse").replace("envs:", "update: {onFailure: rollback}\n  envs:"),
+        )
         .unwrap();
     let applied = cluster[1].smrctl(&["apply", &path, "--wait"]).unwrap();
     assert_eq!(applied.code, 1, "{applied:?}");
@@ -278,9 +280,8 @@ fn draining_a_node_moves_its_replicas_without_a_gap() {
     let before = Moment::note(&rig);
     cluster[1].ok(&["node", "drain", "n3", "--wait"]).unwrap();
     assert!(cluster[3].containers("six-").unwrap().is_empty());
-    let six = |found: &[(String, u32)]| {
-        found.len() == 6 && found.iter().all(|(_, host)| *host != 3)
-    };
+    let six =
+        |found: &[(String, u32)]| found.len() == 6 && found.iter().all(|(_, host)| *host != 3);
     cluster.wait_running("six on hosts 1 and 2", "six-", LIMIT, six).unwrap();
     assert_eq!(before.fewest_served(&rig), 6);
 }

@@ -108,8 +108,10 @@ impl Stream {
             })
             .collect();
         let acknowledged = self.acknowledged.lock().unwrap();
-        let lost: Vec<_> =
-            acknowledged.iter().filter(|(name, content)| stored.get(*name) != Some(*content)).collect();
+        let lost: Vec<_> = acknowledged
+            .iter()
+            .filter(|(name, content)| stored.get(*name) != Some(*content))
+            .collect();
         assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), acknowledged.len());
     }
 }

@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Tool] = &[
     ("umount", "mount"),
     ("docker-registry", "docker-registry"),
     ("htpasswd", "apache2-utils"),
+    ("faketime", "faketime"),
 ];
 
 /// Installs what is not there. Says what it installs; without root, says what to run.

@@ -1,0 +1,272 @@
+//! What single machines meet: a full disk, a clock that jumps, a copied data directory, a node that dies again and
+//! again. The others go on, and the one says what is wrong.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use smr_integration::{Cluster, Rig, wait};
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+const SIX: &str = "
+prefix: simplecontainer.io/v1
+kind: containers
+meta: {group: six, name: sleepers}
+spec:
+  image: busybox
+  tag: latest
+  replicas: 6
+  spread: {spread: uniform}
+  args: [sleep, '3600']
+  stopSignal: SIGKILL
+";
+
+/// An object of about so many bytes.
+fn large(name: &str, bytes: usize) -> String {
+    format!(
+        "prefix: simplecontainer.io/v1\nkind: configuration\nmeta: {{group: large, name: {name}}}\n\
+         spec: {{data: {{text: '{}'}}}}\n",
+        "x".repeat(bytes)
+    )
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    run("cp", &["-a", "--", from.to_str().unwrap(), to.to_str().unwrap()]);
+}
+
+/// Puts the data of a node that was not started yet on a disk of this size.
+fn small_disk(cluster: &Cluster<'_>, number: u32, size: &str) {
+    let data = cluster[number].data_dir();
+    fs::create_dir(&data).unwrap();
+    run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", data.to_str().unwrap()]);
+}
+
+/// Takes all space that is left on the disk of a node; the file to remove.
+fn fill(cluster: &Cluster<'_>, number: u32) -> std::path::PathBuf {
+    let file = cluster[number].data_dir().join("filler");
+    let outcome = Command::new("dd")
+        .args(["if=/dev/zero", "bs=64k", &format!("of={}", file.display())])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
+    assert!(said.contains("No space left"), "{said}");
+    file
+}
+
+/// Writes more than fits into what a log has allocated.
+fn write_much(cluster: &Cluster<'_>, by: u32, name: &str) {
+    for number in 0..40 {
+        cluster[by].apply(&large(&format!("{name}{number}"), 600_000)).unwrap();
+    }
+}
+
+fn others(host: u32) -> [u32; 2] {
+    match host {
+        1 => [2, 3],
+        2 => [1, 3],
+        _ => [1, 2],
+    }
+}
+
+fn formed_with_small_disk(rig: &Rig, number: u32) -> Cluster<'_> {
+    let mut cluster = Cluster::prepare(rig, "").unwrap();
+    small_disk(&cluster, number, "128m");
+    cluster.found().unwrap();
+    for number in 2..=3 {
+        cluster.node(number).restart().unwrap();
+    }
+    cluster.wait_ready().unwrap();
+    cluster.wait_voters(3).unwrap();
+    cluster
+}
+
+#[test]
+fn a_full_disk_on_one_node_stops_nobody_else() {
+    let Some(rig) = Rig::require(3) else { return };
+    let mut cluster = formed_with_small_disk(&rig, 3);
+    if cluster.leader(1).unwrap() == 3 {
+        cluster[1].ok(&["cluster", "transfer", "n1"]).unwrap();
+    }
+    cluster[1].apply(SIX).unwrap();
+    cluster.wait_running("six replicas", "six-", LIMIT, |found| found.len() == 6).unwrap();
+    let before = cluster.running("six-").unwrap();
+    let filler = fill(&cluster, 3);
+    write_much(&cluster, 1, "full");
+    let leader = cluster.leader(1).unwrap();
+    assert_ne!(leader, 3);
+    // The node ends and says why; its containers run as before.
+    wait_ended(&mut cluster, 3);
+    let log = cluster[3].log();
+    let last = log.trim_end().lines().last().unwrap();
+    assert!(last.contains("No space left on device") && last.contains("/data/store"), "{last}");
+    let here = cluster.running("six-").unwrap();
+    assert!(before.iter().all(|it| here.contains(it)), "{here:?}");
+
+    fs::remove_file(filler).unwrap();
+    cluster.node(3).restart().unwrap();
+    cluster.wait_ready().unwrap();
+    write_much(&cluster, 3, "again");
+    cluster.wait_running("six, each once", "six-", LIMIT, |found| found.len() == 6).unwrap();
+    for node in cluster.nodes() {
+        let stored = node.ok(&["list", "configuration", "--output", "name"]).unwrap();
+        assert_eq!(stored.lines().count(), 80, "{stored}");
+    }
+}
+
+/// What a node says the time is: that of the newest status of its own.
+fn time_of(cluster: &Cluster<'_>, number: u32) -> Timestamp {
+    let log = cluster[number].log();
+    let stamps = log.lines().rev().filter_map(|line| line.split_whitespace().next()?.parse().ok());
+    stamps.take(1).next().unwrap()
+}
+
+#[test]
+fn a_clock_that_jumps_disturbs_nothing() {
+    let Some(rig) = Rig::require(3) else { return };
+    let mut cluster = Cluster::prepare(&rig, "[telemetry]\nlog_level = \"debug\"\n").unwrap();
+    // What is valid was made long ago; nobody accepts what is from the future.
+    for number in 1..=3 {
+        cluster.node(number).set_clock(-2 * 3600).unwrap();
+    }
+    cluster.found().unwrap();
+    for number in 2..=3 {
+        cluster.node(number).restart().unwrap();
+    }
+    cluster.wait_ready().unwrap();
+    cluster.wait_voters(3).unwrap();
+    cluster[1].apply(SIX).unwrap();
+    let placed =
+        cluster.wait_running("six replicas", "six-", LIMIT, |found| found.len() == 6).unwrap();
+    let ids = |cluster: &Cluster<'_>| {
+        let containers = cluster.nodes().iter().map(|node| node.containers("six-").unwrap());
+        containers.flatten().map(|it| it.id).collect::<Vec<_>>()
+    };
+    let before = ids(&cluster);
+    let leader = cluster.leader(1).unwrap();
+    let follower = others(leader)[0];
+    let term = cluster.status(leader).unwrap()["term"].clone();
+    for node in cluster.nodes() {
+        node.move_clock(0).unwrap();
+    }
+    for victim in [follower, leader] {
+        for hours in [1, -1, 0] {
+            cluster.node(victim).move_clock(hours * 3600).unwrap();
+            let wanted = SignedDuration::from_hours(hours);
+            wait("the node to live in another time", LIMIT, || {
+                let path = cluster[victim].file("tick.yaml", &large("tick", 10)).unwrap();
+                let applied = cluster[victim].smrctl(&["apply", &path]).unwrap();
+                assert_eq!(applied.code, 0, "{applied:?}");
+                let away = time_of(&cluster, victim).duration_since(Timestamp::now()) - wanted;
+                if away.abs() < SignedDuration::from_mins(1) {
+                    Ok(())
+                } else {
+                    Err(away.to_string())
+                }
+            })
+            .unwrap();
+            cluster.wait_ready().unwrap();
+            let word = format!("h{}", hours + 1);
+            cluster[victim].apply(&large(&word, 10)).unwrap();
+            cluster[others(victim)[0]].apply(&large(&word, 20)).unwrap();
+        }
+    }
+    let status: Value = cluster.status(leader).unwrap();
+    assert_eq!(status["term"], term, "nobody was disturbed");
+    assert_eq!(ids(&cluster), before, "no container was touched");
+    // Replicas come and go while one node lives an hour ahead.
+    cluster.node(follower).move_clock(3600).unwrap();
+    cluster[1].apply(&SIX.replace("replicas: 6", "replicas: 3")).unwrap();
+    cluster.wait_running("three", "six-", LIMIT, |found| found.len() == 3).unwrap();
+    cluster[1].apply(SIX).unwrap();
+    cluster.wait_running("the same six", "six-", LIMIT, |found| found == placed).unwrap();
+}
+
+#[test]
+fn an_older_copy_of_a_data_directory_is_refused() {
+    let Some(rig) = Rig::require(3) else { return };
+    let mut cluster = Cluster::form(&rig, "").unwrap();
+    cluster.wait_voters(3).unwrap();
+    let own = cluster[3].data_dir();
+    cluster.node(3).stop().unwrap();
+    copy(&own, &own.with_extension("old"));
+    cluster.node(3).restart().unwrap();
+    cluster[3].apply(SIX).unwrap();
+    cluster.node(3).stop().unwrap();
+    fs::rename(&own, own.with_extension("new")).unwrap();
+    fs::rename(own.with_extension("old"), &own).unwrap();
+    let said = refused(&mut cluster, 3);
+    assert!(said.contains("the data directory of node `3` is a copy"), "{said}");
+    cluster[1].ok(&["ps"]).unwrap();
+
+    // The right one goes on.
+    fs::remove_dir_all(&own).unwrap();
+    fs::rename(own.with_extension("new"), &own).unwrap();
+    cluster.node(3).restart().unwrap();
+    cluster.wait_ready().unwrap();
+}
+
+/// Starts a node that must not stay, and returns what it says before it ends.
+fn refused(cluster: &mut Cluster<'_>, number: u32) -> String {
+    let before = cluster[number].log().len();
+    cluster.node(number).spawn().unwrap();
+    wait_ended(cluster, number);
+    cluster[number].log().split_off(before)
+}
+
+/// Waits until a node has ended by itself.
+fn wait_ended(cluster: &mut Cluster<'_>, number: u32) {
+    wait("the node to end", LIMIT, || match cluster.node(number).runs() {
+        true => Err("it runs".to_owned()),
+        false => Ok(()),
+    })
+    .unwrap();
+    cluster.node(number).kill().unwrap();
+}
+
+#[test]
+fn a_name_that_is_taken_is_refused_at_join() {
+    let Some(rig) = Rig::require(2) else { return };
+    let mut cluster = Cluster::prepare(&rig, "").unwrap();
+    cluster.found().unwrap();
+    let config = cluster[2].dir().join("smr.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("name = \"n2\"", "name = \"n1\"")).unwrap();
+    let said = refused(&mut cluster, 2);
+    assert!(said.contains("the name `n1` belongs to node `1` of the cluster"), "{said}");
+    // The token was not used up by that.
+    fs::write(&config, text).unwrap();
+    cluster.node(2).restart().unwrap();
+    cluster.wait_ready().unwrap();
+}
+
+#[test]
+fn a_node_that_dies_again_and_again_disturbs_no_leader() {
+    let Some(rig) = Rig::require(3) else { return };
+    let mut cluster = Cluster::form(&rig, "").unwrap();
+    cluster.wait_voters(3).unwrap();
+    let leader = cluster.leader(1).unwrap();
+    let victim = others(leader)[1];
+    let term = cluster.status(leader).unwrap()["term"].clone();
+    for number in 0..5 {
+        cluster.node(victim).kill().unwrap();
+        cluster[leader].apply(&large(&format!("dead{number}"), 10)).unwrap();
+        cluster.node(victim).spawn().unwrap();
+        cluster[leader].apply(&large(&format!("back{number}"), 10)).unwrap();
+        if number % 2 == 0 {
+            cluster.node(victim).wait_ready().unwrap();
+        }
+    }
+    cluster.node(victim).restart().unwrap();
+    cluster.wait_ready().unwrap();
+    assert_eq!(cluster.status(leader).unwrap()["term"], term);
+    let stored = cluster[victim].ok(&["list", "configuration", "--output", "name"]).unwrap();
+    assert_eq!(stored.lines().count(), 10, "{stored}");
+}
