@@ -31,7 +31,7 @@ const STORE: &[apt::Tool] = &[("etcd", "etcd-server"), ("strace", "strace")];
 const NAMES: &str =
     "deploy, restart, api, idle, store, raft, schedule, failover, spread and idle-cluster";
 
-/// Runs one bench. `rest` goes to those of the store.
+/// Runs one bench. `rest` goes to those of the store; `failover --alone` leaves the peer out.
 pub(crate) fn bench(name: &str, rest: &[&str]) -> Result<()> {
     match name {
         "store" => of_store("bench-store", rest),
@@ -41,7 +41,7 @@ pub(crate) fn bench(name: &str, rest: &[&str]) -> Result<()> {
         "restart" => restart::restart(&lab()?),
         "api" => api::api(&lab()?),
         "idle" => idle::idle(&lab()?),
-        "failover" => failover::failover(&rig()?),
+        "failover" => failover::failover(&rig()?, rest.contains(&"--alone")),
         "spread" => spread::spread(&rig()?),
         "idle-cluster" => idle_cluster::idle_cluster(&rig()?),
         other => bail!("no bench `{other}`; there are {NAMES}"),

@@ -11,7 +11,7 @@ use smr_integration::{Docker, Rig, wait};
 
 use super::{
     hosts::{LIMIT, Starts, containers, definition, formed, others, say_load, wait_gone},
-    stats::{median, ms, s, table, verdict},
+    stats::{median, ms, ratio, s, table, verdict},
     swarm::{self, Swarm},
 };
 
@@ -45,18 +45,18 @@ struct Times {
     plain: Vec<Duration>,
 }
 
-pub(super) fn failover(rig: &Rig) -> Result<()> {
+pub(super) fn failover(rig: &Rig, alone: bool) -> Result<()> {
     let ours = smr(rig)?;
-    let peer = swarm_mode(rig)?;
+    let peer = if alone { Times::default() } else { swarm_mode(rig)? };
     println!(
         "\n{} hosts, {REPLICAS} replicas, defaults everywhere, median of {ROUNDS}\n",
         rig.hosts().len()
     );
     let above = |times: &Times| median(&times.killed).saturating_sub(median(&times.plain));
     let row = |what: &str, ours: Duration, peer: Duration, limit: f64| {
-        let ratio = ours.as_secs_f64() / peer.as_secs_f64();
+        let ratio = if alone { "-".to_owned() } else { format!("{:.2}", ratio(ours, peer)) };
         let verdict = verdict(ours.as_secs_f64(), limit);
-        vec![what.to_owned(), shown(peer), shown(ours), format!("{ratio:.2}"), verdict]
+        vec![what.to_owned(), shown(peer), shown(ours), ratio, verdict]
     };
     let rows = [
         row("worker cut, replicas elsewhere", median(&ours.worker), median(&peer.worker), FAILOVER),
