@@ -162,7 +162,7 @@ pub enum Error {
         action: &'static str,
     },
     /// A definition that is not kept.
-    #[error("generation `{generation}` of `{key}` is not kept")]
+    #[error("{}", not_kept(key, *generation))]
     NoGeneration {
         /// The object.
         key: ObjectKey,
@@ -307,7 +307,7 @@ impl Error {
             }),
             Self::NoFreshRead { .. } => Some(
                 "`?stale=true` (`smrctl --stale`) reads this node's copy, which may be behind; \
-                 `smrctl cluster status` shows which nodes answer"
+                 `smrctl cluster status --stale` shows which nodes answer"
                     .into(),
             ),
             Self::NoQuorum { .. } => Some(
@@ -333,8 +333,8 @@ impl Error {
             Self::RolloutState { key, .. } => {
                 Some(format!("`smrctl rollout status {key}` shows how far it is"))
             }
-            Self::NoGeneration { key, kept, .. } if kept.len() < 2 => {
-                Some(format!("`{key}` has no former definition"))
+            Self::NoGeneration { kept, .. } if kept.len() < 2 => {
+                Some("it was not changed since it was made, or nothing older is kept".into())
             }
             Self::NoGeneration { kept, .. } => Some(format!("kept are {}", numbers(kept))),
             Self::SameDefinition { key, .. } => {
@@ -446,6 +446,13 @@ fn in_use_text(used: &[(ObjectKey, Vec<ObjectKey>)]) -> String {
         format!("`{key}` is used by {}", users.join(", "))
     };
     used.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+fn not_kept(key: &ObjectKey, generation: u64) -> String {
+    match generation {
+        0 => format!("`{key}` has no generation before the present one"),
+        generation => format!("generation `{generation}` of `{key}` is not kept"),
+    }
 }
 
 fn numbers(numbers: &[u64]) -> String {

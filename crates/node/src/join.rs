@@ -123,14 +123,15 @@ async fn ask(
                         error = &error as &dyn std::error::Error,
                         "cannot ask to join, trying again"
                     );
-                    unreachable.push(shown(&error));
+                    unreachable.push(shown(context.api_url(), &error));
                 }
                 Err(error) => {
                     let api = context.api_url();
                     let what = match &error {
                         ClientError::Tls { .. } => format!(
-                            "`{api}` is not asked to join; if the address is that of the cluster, \
-                             make a new token there with `smrctl token create`, or import a context"
+                            "`{api}` and this node do not trust each other; check that it is the \
+                             control API of the cluster that the token, or the context, is of: \
+                             `smrctl token create` there makes a new token"
                         ),
                         _ => format!("`{api}` refused this node"),
                     };
@@ -150,12 +151,13 @@ async fn ask(
     }
 }
 
-/// The message with its cause.
-fn shown(error: &ClientError) -> String {
+/// What came of asking there, with its cause.
+fn shown(api: &str, error: &ClientError) -> String {
     use std::error::Error as _;
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
+    match (error, error.source()) {
+        (ClientError::Api(refusal), _) => format!("`{api}` answers: {refusal}"),
+        (_, Some(cause)) => format!("{error}: {cause}"),
+        (_, None) => error.to_string(),
     }
 }
 

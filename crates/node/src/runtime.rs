@@ -75,14 +75,18 @@ impl NodeRuntime {
         let refused = |code, message: String| {
             Err(ApiError::new(code, message).hint("`smrctl cluster status` shows the voters"))
         };
+        let named = |id: u64| match self.control.member(id) {
+            Ok(Some(member)) => format!("node `{}`", member.name),
+            _ => format!("node `{id}`"),
+        };
         match handed {
             Ok(()) => {}
             Err(Error::Membership) => {
-                let to = to.unwrap_or_default();
-                return refused(Code::Conflict, format!("node `{to}` has no vote"));
+                let message = format!("{} has no vote", named(to.unwrap_or_default()));
+                return refused(Code::Conflict, message);
             }
             Err(Error::Unreachable { id }) => {
-                let message = format!("node `{id}` does not answer, or lags too far behind");
+                let message = format!("{} does not answer, or lags too far behind", named(id));
                 return refused(Code::Unavailable, message);
             }
             Err(Error::NotTransferred) => {
