@@ -8,6 +8,7 @@ use smr_reconcile::handover_order;
 use crate::{
     Ms,
     agent::others,
+    check::{Check, Failure},
     leader::is_global,
     mirror::{Mirror, Object},
     world::World,
@@ -36,9 +37,10 @@ impl World {
                 |id| self.nodes.get(&id).is_some_and(|it| it.engine.running(key).next().is_some());
             if !runs_here && !other.down && other.sighting.container && runs(other.node) {
                 let other = other.node;
-                self.judge.fail(format!(
-                    "n{id} makes {key} while it runs on n{other}, which is to stop first"
-                ));
+                self.judge.fail(
+                    Check::StopFirst,
+                    format!("n{id} makes {key} while it runs on n{other}, which is to stop first"),
+                );
                 return;
             }
         }
@@ -48,12 +50,18 @@ impl World {
     pub(crate) fn check_step(&mut self) {
         for node in self.nodes.values() {
             if !node.engine.others_are_there() {
-                self.judge.fail(format!("a container of somebody else is gone from n{}", node.id));
+                self.judge.fail(
+                    Check::OthersAreLeftAlone,
+                    format!("a container of somebody else is gone from n{}", node.id),
+                );
             }
             for container in node.engine.containers.values() {
                 let wrong = container.labels.as_ref().is_some_and(|it| it.node != node.id);
                 if wrong {
-                    self.judge.fail(format!("a container on n{} has another's label", node.id));
+                    self.judge.fail(
+                        Check::OwnLabels,
+                        format!("a container on n{} has another's label", node.id),
+                    );
                 }
             }
         }
@@ -89,7 +97,8 @@ impl World {
                 None => break,
                 Some(why) if self.now >= end => {
                     let seconds = PATIENCE / 1000;
-                    return self.judge.fail(format!("{seconds} s after all faults: {why}"));
+                    let what = format!("{seconds} s after all faults: {}", why.what);
+                    return self.judge.fail(why.check, what);
                 }
                 Some(_) => {}
             }
@@ -101,31 +110,32 @@ impl World {
             self.users_lose(id);
         }
         if let Some(why) = self.users.history.violation() {
-            self.judge.fail(why);
+            self.judge.fail(Check::UsersSeeOneOrder, why);
         }
     }
 
     /// What is not yet as it should be.
-    fn unsettled(&self) -> Option<String> {
+    fn unsettled(&self) -> Option<Failure> {
+        let fails = |what: String| Some(Failure { check: Check::ClusterIsWhole, what });
         let leader = self.nodes.values().filter(|it| it.up && it.raft.is_leader());
         let Some(leader) = leader.max_by_key(|it| it.raft.term) else {
-            return Some("nobody leads".to_owned());
+            return fails("nobody leads".to_owned());
         };
         let mirror = Mirror::load(&leader.state.view);
         let members: BTreeSet<u64> = mirror.members.keys().copied().collect();
         for id in &members {
             let Some(node) = self.nodes.get(id) else { continue };
             if !node.up {
-                return Some(format!("member n{id} does not run"));
+                return fails(format!("member n{id} does not run"));
             }
             if node.state.applied != self.judge.length() {
-                return Some(format!("n{id} has not applied everything"));
+                return fails(format!("n{id} has not applied everything"));
             }
             if mirror.is_down(*id) {
-                return Some(format!("n{id} counts as down"));
+                return fails(format!("n{id} counts as down"));
             }
             if !node.agent.is_idle() {
-                return Some(format!("n{id} has something to report"));
+                return fails(format!("n{id} has something to report"));
             }
         }
         let objects = mirror.objects.values();
@@ -141,7 +151,8 @@ impl World {
         object: &Object,
         mirror: &Mirror,
         members: &BTreeSet<u64>,
-    ) -> Option<String> {
+    ) -> Option<Failure> {
+        let fails = |what: String| Some(Failure { check: Check::WantedRuns, what });
         let spec = object.spec()?;
         let meta = &object.definition.meta;
         let name = (meta.group.clone(), meta.name.clone());
@@ -149,12 +160,9 @@ impl World {
             let rests = rollout.state.is_over()
                 || (matches!(rollout.state, RolloutState::Paused | RolloutState::Canary)
                     && !rollout.message.is_empty());
-            // A definition that cannot become ready is waited for as long as it takes when the leader
-            // changed about the time at which it was to be given up.
-            let is_good = spec.image == "app";
-            if !rests && is_good {
-                let state = rollout.state.as_str();
-                return Some(format!("the rollout of {name:?} is {state}"));
+            if !rests {
+                let what = format!("the rollout of {name:?} is {}", rollout.state.as_str());
+                return Some(Failure { check: Check::RolloutsEnd, what });
             }
         }
         let indexes: Vec<u32> =
@@ -162,12 +170,12 @@ impl World {
         for index in indexes {
             let key = ReplicaKey::new(&name.0, &name.1, index);
             match mirror.assignments.get(&key) {
-                None => return Some(format!("{key} has no assignment")),
+                None => return fails(format!("{key} has no assignment")),
                 Some((it, _)) if it.uid != object.uid => {
-                    return Some(format!("{key} is assigned for an object of the past"));
+                    return fails(format!("{key} is assigned for an object of the past"));
                 }
                 Some((it, _)) if it.node.is_none() && it.reason.is_none() => {
-                    return Some(format!("{key} has no node and no reason"));
+                    return fails(format!("{key} has no node and no reason"));
                 }
                 Some(_) => {}
             }
@@ -177,39 +185,35 @@ impl World {
         for (key, (it, _)) in mirror.assignments.range(range) {
             let Some(id) = it.node else { continue };
             if !members.contains(&id) {
-                return Some(format!("{key} is assigned to n{id}, which is no member"));
+                return fails(format!("{key} is assigned to n{id}, which is no member"));
             }
             let Some(wanted) = mirror.at(&key.object(), &it.uid, it.generation) else {
-                // Ten generations are kept; a rollout that rests keeps replicas at older ones.
-                let rollout = mirror.rollouts.get(&name).map(|(it, _)| it.state);
-                if rollout.is_some_and(|it| it != RolloutState::Updating) {
-                    continue;
-                }
-                return Some(format!("the definition of {key} is not known: {rollout:?}"));
+                return fails(format!("the definition of {key} is not known: {it:?}"));
             };
             let Some(wanted) = wanted.spec().filter(|it| it.image == "app") else { continue };
             let Some(node) = self.nodes.get(&id) else { continue };
             let running: Vec<&str> = node.engine.running(key).map(|it| it.image.as_str()).collect();
             if running != [wanted.image_reference().as_str()] {
-                return Some(format!("{key} is to run once on n{id} and there is {running:?}"));
+                return fails(format!("{key} is to run once on n{id} and there is {running:?}"));
             }
             let status = mirror.statuses.get(key).and_then(|by| by.get(&id));
             if !status.is_some_and(|(it2, _)| it2.ready && it2.generation == it.generation) {
-                return Some(format!("the status of {key} on n{id} is not true: {status:?}"));
+                return fails(format!("the status of {key} on n{id} is not true: {status:?}"));
             }
         }
         None
     }
 
     /// What runs, or is said to, and should not.
-    fn too_much(&self, mirror: &Mirror, members: &BTreeSet<u64>) -> Option<String> {
+    fn too_much(&self, mirror: &Mirror, members: &BTreeSet<u64>) -> Option<Failure> {
+        let fails = |what: String| Some(Failure { check: Check::NothingElseRuns, what });
         for (key, (it, _)) in &mirror.assignments {
             let object = mirror.objects.get(&key.object());
             let counts = object
                 .and_then(Object::spec)
                 .is_some_and(|spec| is_global(spec) || key.index <= spec.replica_count());
             if !counts || object.is_none_or(|object| object.uid != it.uid) {
-                return Some(format!("{key} is assigned and nobody wants it"));
+                return fails(format!("{key} is assigned and nobody wants it"));
             }
         }
         for (key, by) in &mirror.statuses {
@@ -217,7 +221,7 @@ impl World {
             for id in by.keys() {
                 if assigned != Some(*id) && !may_stay(key, mirror) {
                     let it = mirror.assignments.get(key).map(|(it, _)| it);
-                    return Some(format!(
+                    return fails(format!(
                         "n{id} has a status of {key}, which is not its own: {it:?}"
                     ));
                 }
@@ -230,7 +234,7 @@ impl World {
                 let assigned = mirror.assignments.get(key).and_then(|(it, _)| it.node);
                 if assigned != Some(node.id) && !may_stay(key, mirror) {
                     let id = node.id;
-                    return Some(format!("n{id} has a container of {key}, which is not its own"));
+                    return fails(format!("n{id} has a container of {key}, which is not its own"));
                 }
             }
         }

@@ -5,6 +5,7 @@ use smr_model::ReplicaKey;
 use crate::{
     Ms,
     bug::Bug,
+    check::Check,
     engine::Job,
     invariants::Judge,
     log::{Answer, Message},
@@ -53,7 +54,7 @@ impl Context<'_> {
         self.story.tell(self.now, who, line);
     }
 
-    pub(crate) fn fail(&mut self, why: String) {
-        self.judge.fail(why);
+    pub(crate) fn fail(&mut self, check: Check, why: String) {
+        self.judge.fail(check, why);
     }
 }

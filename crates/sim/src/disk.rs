@@ -123,18 +123,43 @@ impl Disk {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Config {
     pub(crate) voters: BTreeSet<u64>,
+    /// The voters so far, while they are exchanged: a majority of these is needed as well.
+    pub(crate) outgoing: BTreeSet<u64>,
     pub(crate) learners: BTreeSet<u64>,
 }
 
 impl Config {
     /// Everybody who gets entries.
     pub(crate) fn all(&self) -> impl Iterator<Item = u64> {
-        self.voters.iter().chain(&self.learners).copied()
+        self.voters.iter().chain(&self.outgoing).chain(&self.learners).copied()
     }
 
-    /// Whether these are a majority of the voters.
+    /// Everybody who has a vote.
+    pub(crate) fn electors(&self) -> BTreeSet<u64> {
+        &self.voters | &self.outgoing
+    }
+
+    /// Whether an exchange of voters is under way.
+    pub(crate) fn is_joint(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// The first half of an exchange of voters; who loses the vote keeps its copy.
+    pub(crate) fn towards(&self, voters: BTreeSet<u64>) -> Self {
+        let everybody: BTreeSet<u64> = self.all().collect();
+        let learners = &everybody - &voters;
+        Self { voters, outgoing: self.voters.clone(), learners }
+    }
+
+    /// The second half of it.
+    pub(crate) fn completed(&self) -> Self {
+        Self { outgoing: BTreeSet::new(), ..self.clone() }
+    }
+
+    /// Whether these are a majority of the voters, old and new.
     pub(crate) fn majority(&self, is: impl Fn(u64) -> bool) -> bool {
-        let count = self.voters.iter().filter(|id| is(**id)).count();
-        !self.voters.is_empty() && count * 2 > self.voters.len()
+        let of =
+            |voters: &BTreeSet<u64>| voters.iter().filter(|id| is(**id)).count() * 2 > voters.len();
+        of(&self.voters) && (self.outgoing.is_empty() || of(&self.outgoing))
     }
 }

@@ -6,6 +6,7 @@ use smr_model::ReplicaKey;
 use smr_state::{Command, KeyRange, MemoryView, Op};
 
 use crate::{
+    check::{Check, Failure},
     keyspace,
     log::{Entry, Payload},
     mirror::Mirror,
@@ -22,17 +23,17 @@ pub(crate) struct Judge {
     /// Digest of the state after each entry.
     digests: BTreeMap<u64, u64>,
     /// What is wrong; the first finding counts.
-    failure: Option<String>,
+    failure: Option<Failure>,
     /// Acknowledged writes so far.
     pub(crate) acknowledged: u64,
 }
 
 impl Judge {
-    pub(crate) fn fail(&mut self, why: String) {
-        self.failure.get_or_insert(why);
+    pub(crate) fn fail(&mut self, check: Check, what: String) {
+        self.failure.get_or_insert(Failure { check, what });
     }
 
-    pub(crate) fn failure(&self) -> Option<&String> {
+    pub(crate) fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
     }
 
@@ -51,7 +52,7 @@ impl Judge {
     ) {
         let known = *self.leaders.entry(term).or_insert(node);
         if known != node {
-            self.fail(format!("n{known} and n{node} both lead in term {term}"));
+            self.fail(Check::OneLeader, format!("n{known} and n{node} both lead in term {term}"));
         }
         let mut last = base;
         for (index, entry_term) in log {
@@ -62,14 +63,15 @@ impl Judge {
                 let why = format!(
                     "n{node} leads in term {term} with another entry {index} than was committed"
                 );
-                return self.fail(why);
+                return self.fail(Check::LeaderHasAll, why);
             }
         }
         if last < self.length() {
             let all = self.length();
-            self.fail(format!(
-                "n{node} leads in term {term} with {last} entries, {all} are committed"
-            ));
+            self.fail(
+                Check::LeaderHasAll,
+                format!("n{node} leads in term {term} with {last} entries, {all} are committed"),
+            );
         }
     }
 
@@ -79,7 +81,7 @@ impl Judge {
             && *last > term
         {
             let last = *last;
-            self.fail(format!(
+            self.fail(Check::DeposedCommitsNothing, format!(
                 "n{node}, deposed leader of term {term}, commits entry {index} after term {last}"
             ));
         }
@@ -97,13 +99,16 @@ impl Judge {
             Some(known) if *known == (entry.term, request) => {}
             Some((term, _)) => {
                 let (index, mine, term) = (entry.index, entry.term, *term);
-                self.fail(format!(
+                self.fail(Check::CommittedStays, format!(
                     "entry {index} is of term {term} and, for n{node}, of term {mine}: both committed"
                 ));
             }
             None => {
                 let index = entry.index;
-                self.fail(format!("n{node} commits entry {index} before those in front of it"));
+                self.fail(
+                    Check::CommittedStays,
+                    format!("n{node} commits entry {index} before those in front of it"),
+                );
             }
         }
     }
@@ -119,7 +124,7 @@ impl Judge {
         let right = origin.is_some_and(|it| Some(it.node) == leader && it.term == Some(entry.term));
         if !right {
             let (index, term) = (entry.index, entry.term);
-            self.fail(format!(
+            self.fail(Check::LeaderAssigns, format!(
                 "entry {index} of term {term} assigns replicas and is not of that term's leader: {origin:?}"
             ));
         }
@@ -130,7 +135,10 @@ impl Judge {
         let known = *self.digests.entry(state.applied).or_insert(state.digest);
         if known != state.digest {
             let index = state.applied;
-            self.fail(format!("the state of n{node} after entry {index} is not that of others"));
+            self.fail(
+                Check::CopiesAgree,
+                format!("the state of n{node} after entry {index} is not that of others"),
+            );
         }
     }
 
@@ -139,9 +147,10 @@ impl Judge {
         self.acknowledged += 1;
         let kept = self.committed.get(index as usize - 1).is_some_and(|it| it.1 == Some(request));
         if !kept {
-            self.fail(format!(
-                "write {request:?} is acknowledged as entry {index}, which it is not"
-            ));
+            self.fail(
+                Check::AcknowledgedStays,
+                format!("write {request:?} is acknowledged as entry {index}, which it is not"),
+            );
         }
     }
 
@@ -155,7 +164,7 @@ impl Judge {
             let is_new = before != Some(target)
                 || own.assignments.get(&key).map(|(it, _)| it.uid.clone()) != uid;
             if is_new && !own.node(target).is_some_and(|it| it.is_active()) {
-                self.fail(format!(
+                self.fail(Check::FitNodesOnly, format!(
                     "n{node} assigns {key} to n{target}, which is down, paused, drained or no member"
                 ));
             }
@@ -165,10 +174,10 @@ impl Judge {
     /// Copies of the same age are the same, byte by byte.
     pub(crate) fn compare(&mut self, one: (u64, &MemoryView), other: (u64, &MemoryView)) {
         if one.1 != other.1 {
-            self.fail(format!(
-                "n{} and n{} hold different bytes at the same index",
-                one.0, other.0
-            ));
+            self.fail(
+                Check::CopiesAgree,
+                format!("n{} and n{} hold different bytes at the same index", one.0, other.0),
+            );
         }
     }
 }

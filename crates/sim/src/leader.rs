@@ -48,6 +48,8 @@ pub(crate) struct Leader {
     unanswered: BTreeSet<u64>,
     asked: Vec<(u64, u64, Ms)>,
     judging: BTreeSet<u64>,
+    /// The exchange of voters that is under way was begun, or taken over, in this term.
+    exchanging: bool,
     pub(crate) voters_at: Ms,
     pub(crate) clean_at: Ms,
     pub(crate) compact_at: Ms,
@@ -79,6 +81,7 @@ impl Leader {
             unanswered: BTreeSet::new(),
             asked: Vec::new(),
             judging: BTreeSet::new(),
+            exchanging: false,
             voters_at: now,
             clean_at: now + 5000,
             compact_at: now + 30_000,

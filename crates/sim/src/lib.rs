@@ -11,8 +11,10 @@
 
 mod agent;
 mod bug;
+mod check;
 mod checks;
 mod context;
+mod directed;
 mod disk;
 mod engine;
 mod faults;
@@ -34,6 +36,8 @@ mod user;
 mod world;
 
 pub use bug::Bug;
+pub use check::{Check, Failure};
+pub use directed::stale_read;
 
 use world::World;
 
@@ -75,7 +79,7 @@ pub struct Report {
     /// Digest of everything that happened, in order.
     pub digest: u64,
     /// What is wrong, if something is.
-    pub failure: Option<String>,
+    pub failure: Option<Failure>,
     /// The last lines of the story, or all of it.
     pub story: String,
 }
@@ -84,6 +88,11 @@ pub struct Report {
 pub fn run(options: Options) -> Report {
     let mut world = World::new(options);
     while world.steps > 0 && world.advance() {}
+    report(world)
+}
+
+/// Has everything settle, and says what came of it.
+fn report(mut world: World) -> Report {
     if world.judge.failure().is_none() {
         world.settle();
     }

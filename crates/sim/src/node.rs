@@ -209,6 +209,10 @@ impl Node {
         let of_term = self.leader.as_ref().is_some_and(|it| it.term == self.raft.term);
         if leads && !of_term {
             let stale = cx.bug == Some(Bug::StaleView);
+            if cx.bug == Some(Bug::LostWatch) {
+                // The mistake is the agent's: controllers know everything.
+                self.mirror = Mirror::load(&self.state.view);
+            }
             let leader = Leader::new(self.id, self.raft.term, cx.now, clock, &self.mirror, stale);
             self.leader = Some(leader);
         }
@@ -234,7 +238,7 @@ impl Node {
         }
         let term = leader.term;
         leader.waiting += writes.len();
-        let config = if leads && cx.now >= leader.voters_at {
+        let config = if leads && (cx.now >= leader.voters_at || self.raft.config.is_joint()) {
             leader.voters_at = cx.now + 2000;
             leader.next_members(clock, &self.mirror, &self.raft, cx)
         } else {
@@ -297,7 +301,7 @@ impl Node {
             let effect = self.state.apply(&entry);
             cx.judge.applied(self.id, &self.state);
             for commit in &effect.commits {
-                let lost = cx.bug == Some(Bug::LostWatch);
+                let lost = cx.bug == Some(Bug::LostWatch) && !self.raft.is_leader();
                 let random = &mut *cx.random;
                 let touched = self.mirror.follow(commit, |key| {
                     !(lost && key.starts_with(keyspace::ASSIGNMENTS) && random.chance(100))

@@ -1,5 +1,5 @@
 //! An exact model of Raft: terms, votes that are on the disk before they are given, log matching,
-//! commitment by a majority of synced logs, snapshots, members changed one at a time, pre-vote,
+//! commitment by a majority of synced logs, snapshots, exchange of voters in two steps, pre-vote,
 //! leases of followers, hand-over.
 //!
 //! It stands in for openraft, whose tasks cannot be ordered from outside; what is tested is everything around
@@ -16,6 +16,7 @@ use std::{
 use crate::{
     Ms,
     bug::Bug,
+    check::Check,
     context::Context,
     disk::{Config, Disk, Found, Record},
     log::{Entry, Message, Origin, Payload},
@@ -186,7 +187,10 @@ impl Raft {
     fn truncate(&mut self, from: u64, cx: &mut Context<'_>) {
         let (commit, id) = (self.commit, self.id);
         if from <= commit {
-            cx.fail(format!("n{id} drops entry {from}, which it knows to be committed"));
+            cx.fail(
+                Check::CommittedStays,
+                format!("n{id} drops entry {from}, which it knows to be committed"),
+            );
         }
         self.disk.write(Record::Truncate(from));
         let keep = (from - self.base.0 - 1) as usize;
@@ -272,7 +276,7 @@ impl Raft {
             if cx.now >= self.heartbeat_at {
                 self.heartbeat(cx);
             }
-        } else if cx.now >= self.election_at && self.config.voters.contains(&self.id) {
+        } else if cx.now >= self.election_at && self.config.electors().contains(&self.id) {
             self.canvass(cx);
         }
     }

@@ -17,7 +17,7 @@ pub(crate) use change::Change;
 
 /// What a user wants.
 #[derive(Debug, Clone)]
-enum Wish {
+pub(crate) enum Wish {
     Change(Change),
     Get,
     Put(u64),
@@ -56,6 +56,12 @@ impl World {
             35..50 => Wish::Swap(self.fresh_value()),
             _ => Wish::Change(self.change()),
         };
+        self.user_wants(id, &key, wish);
+    }
+
+    /// A user asks a node for something.
+    pub(crate) fn user_wants(&mut self, id: u64, key: &str, wish: Wish) {
+        let key = key.to_owned();
         let called = self.moment();
         self.tell(|| format!("a user asks n{id}: {wish:?} {key}"));
         let waiting = Waiting { wish, key, called, writing: None };

@@ -7,6 +7,7 @@ use smr_model::ReplicaKey;
 use crate::{
     Ms, Options,
     agent::json,
+    check::Check,
     context::{Context, Out},
     disk::{Config, Disk, Record},
     engine::{Job, What},
@@ -82,7 +83,9 @@ impl World {
         for id in 1..=count {
             world.add_node(id, count);
         }
-        world.schedule(1000, Event::Step);
+        if world.steps > 0 {
+            world.schedule(1000, Event::Step);
+        }
         world
     }
 
@@ -216,7 +219,8 @@ impl World {
             let clock = node.clock(cx.now);
             for id in job.what.containers() {
                 if node.engine.containers.get(id).is_some_and(|it| it.labels.is_none()) {
-                    cx.fail(format!("n{} touches container {id} of somebody else", node.id));
+                    let why = format!("n{} touches container {id} of somebody else", node.id);
+                    cx.fail(Check::OthersAreLeftAlone, why);
                 }
             }
             let outcome = node.engine.carry_out(clock, key, &job.what, cx.random);

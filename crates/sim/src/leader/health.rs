@@ -100,9 +100,10 @@ impl Leader {
         }
     }
 
-    /// The next change of the members of consensus, one node at a time.
+    /// The next change of the members of consensus. An exchange of voters takes two steps; what an earlier
+    /// leader left half done is completed by naming everybody who has a vote, as the product does.
     pub(crate) fn next_members(
-        &self,
+        &mut self,
         clock: Timestamp,
         mirror: &Mirror,
         raft: &Raft,
@@ -110,6 +111,13 @@ impl Leader {
     ) -> Option<Config> {
         if raft.is_changing() || raft.commit < raft.first_index {
             return None;
+        }
+        if raft.config.is_joint() {
+            let everybody = raft.config.electors();
+            if std::mem::replace(&mut self.exchanging, true) || everybody == raft.config.voters {
+                return Some(raft.config.completed());
+            }
+            return Some(raft.config.towards(everybody));
         }
         let last = raft.last().0;
         let close = |id: &u64| raft.peers.get(id).is_some_and(|it| it.matched + CLOSE >= last);
@@ -131,15 +139,8 @@ impl Leader {
                 config.learners.remove(&id);
             }
             Change::SetVoters(wanted) => {
-                // Those that come go first, so that there are never fewer than there were.
-                if let Some(id) = wanted.difference(&config.voters).next().copied() {
-                    config.learners.remove(&id);
-                    config.voters.insert(id);
-                } else {
-                    let id = config.voters.difference(&wanted).next().copied()?;
-                    config.voters.remove(&id);
-                    config.learners.insert(id);
-                }
+                config = config.towards(wanted);
+                self.exchanging = true;
             }
             Change::Transfer(id) => {
                 let term = self.term;

@@ -15,8 +15,8 @@ impl Raft {
         self.leader = None;
         self.role = Role::PreCandidate(BTreeSet::from([self.id]));
         let (term, last) = (self.term + 1, self.last());
-        for voter in self.config.voters.iter().filter(|id| **id != self.id) {
-            cx.send(self.id, *voter, Message::PreVote { term, last });
+        for voter in self.config.electors().into_iter().filter(|id| *id != self.id) {
+            cx.send(self.id, voter, Message::PreVote { term, last });
         }
         self.count_pre_vote(self.id, cx);
     }
@@ -40,7 +40,7 @@ impl Raft {
         let place = self.save_vote();
         let (id, term, last) = (self.id, self.term, self.last());
         cx.tell(id, || format!("stands for term {term}"));
-        for voter in self.config.voters.clone() {
+        for voter in self.config.electors() {
             let what = if voter == id {
                 Deferred::OwnVote(term)
             } else {
@@ -163,7 +163,10 @@ impl Raft {
 
     /// The leader wants this node to lead.
     pub(super) fn take_over(&mut self, from: u64, term: u64, cx: &mut Context<'_>) {
-        if term == self.term && self.leader == Some(from) && self.config.voters.contains(&self.id) {
+        if term == self.term
+            && self.leader == Some(from)
+            && self.config.electors().contains(&self.id)
+        {
             self.stand(true, cx);
         }
     }

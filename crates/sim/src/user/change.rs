@@ -245,9 +245,13 @@ fn apply(node: &Node, now: Ms, name: &str, spec: &ContainersSpec, moves: bool) -
         .then(Op::put(path, json(&object)))
         .then(Op::put(keyspace::history(&key, generation), json(&object)));
     if generation > GENERATIONS {
+        // What replicas are assigned is kept, however old.
+        let assigned = node.mirror.assignments.iter().filter(|(it, _)| it.object() == key);
+        let oldest = generation - GENERATIONS + 1;
+        let oldest = assigned.map(|(_, (it, _))| it.generation).min().unwrap_or(oldest).min(oldest);
         txn = txn.then(Op::delete_range(KeyRange::Range {
             start: keyspace::history_of(&key),
-            end: keyspace::history(&key, generation - GENERATIONS + 1),
+            end: keyspace::history(&key, oldest),
         }));
     }
     Some(txn)
