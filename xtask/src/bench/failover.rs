@@ -56,7 +56,8 @@ pub(super) fn failover(rig: &Rig, alone: bool) -> Result<()> {
     let row = |what: &str, ours: Duration, peer: Duration, limit: f64| {
         let ratio = if alone { "-".to_owned() } else { format!("{:.2}", ratio(ours, peer)) };
         let verdict = verdict(ours.as_secs_f64(), limit);
-        vec![what.to_owned(), shown(peer), shown(ours), ratio, verdict]
+        let peer = if alone { "-".to_owned() } else { shown(peer) };
+        vec![what.to_owned(), peer, shown(ours), ratio, verdict]
     };
     let rows = [
         row("worker cut, replicas elsewhere", median(&ours.worker), median(&peer.worker), FAILOVER),
