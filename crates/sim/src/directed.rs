@@ -6,12 +6,6 @@ use crate::{Ms, Options, Report, report, user::Wish, world::World};
 /// was written. It must not answer.
 pub fn stale_read(options: Options) -> Report {
     let mut world = World::new(Options { nodes: Some(3), steps: 0, ..options });
-    let all_vote = |world: &World| {
-        leader(world).filter(|id| {
-            let config = &world.nodes[id].raft.config;
-            config.voters.len() == 3 && !config.is_joint()
-        })
-    };
     let Some(old) = until(&mut world, 60_000, all_vote) else { return lost(world, "no voters") };
     world.user_wants(old, "/kv/a", Wish::Put(1));
     run(&mut world, 1000);
@@ -29,6 +23,36 @@ pub fn stale_read(options: Options) -> Report {
     world.user_wants(old, "/kv/a", Wish::Get);
     run(&mut world, 100);
     report(world)
+}
+
+/// The disks are slow, and the power of all nodes goes as soon as a write was acknowledged.
+pub fn power_cut(options: Options) -> Report {
+    let mut world = World::new(Options { nodes: Some(3), steps: 0, ..options });
+    let Some(leader) = until(&mut world, 60_000, all_vote) else { return lost(world, "no voters") };
+    run(&mut world, 5000);
+    for id in 1..=3 {
+        world.at(id, |node, _| node.raft.disk.slow = true);
+    }
+    run(&mut world, 1000);
+    let before = world.judge.acknowledged;
+    world.user_wants(leader, "/kv/a", Wish::Put(1));
+    let stored = |world: &World| (world.judge.acknowledged > before).then_some(leader);
+    if until(&mut world, 3000, stored).is_none() {
+        return lost(world, "no answer");
+    }
+    for id in 1..=3 {
+        world.crash(id, true, 1000);
+    }
+    run(&mut world, 10_000);
+    report(world)
+}
+
+/// The leader, once all three nodes vote.
+fn all_vote(world: &World) -> Option<u64> {
+    leader(world).filter(|id| {
+        let config = &world.nodes[id].raft.config;
+        config.voters.len() == 3 && !config.is_joint()
+    })
 }
 
 /// The leader of the newest term.

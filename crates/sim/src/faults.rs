@@ -63,7 +63,7 @@ impl World {
         }
     }
 
-    fn crash(&mut self, id: u64, with_power: bool, long: Ms) {
+    pub(crate) fn crash(&mut self, id: u64, with_power: bool, long: Ms) {
         if !self.nodes.get(&id).is_some_and(|node| node.up) {
             return;
         }

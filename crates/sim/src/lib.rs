@@ -37,7 +37,7 @@ mod world;
 
 pub use bug::Bug;
 pub use check::{Check, Failure};
-pub use directed::stale_read;
+pub use directed::{power_cut, stale_read};
 
 use world::World;
 
