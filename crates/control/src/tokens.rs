@@ -220,12 +220,8 @@ fn check(wanted: &TokenCreate) -> Result<(), Error> {
         return refused("uses", wanted.uses.to_string(), format!("1 to {USES}"));
     }
     if !TTL.contains(&wanted.ttl_seconds) {
-        let allowed = format!(
-            "{} to {} seconds ({} days)",
-            TTL.start(),
-            TTL.end(),
-            TTL.end() / 86_400
-        );
+        let allowed =
+            format!("{} to {} seconds ({} days)", TTL.start(), TTL.end(), TTL.end() / 86_400);
         return refused("ttlSeconds", wanted.ttl_seconds.to_string(), allowed);
     }
     if wanted.description.len() > 200 {

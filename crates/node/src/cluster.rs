@@ -31,6 +31,8 @@ use crate::{
 const RETRY: Duration = Duration::from_secs(1);
 /// A node that waits to be let in says so this often.
 const REMINDER: Duration = Duration::from_secs(10);
+/// How long a node waits at its start for what the cluster says of it.
+const EARLY: Duration = Duration::from_secs(3);
 /// How long other nodes' requests may go on when the node stops.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -205,12 +207,7 @@ pub(crate) async fn wait_for_state(store: &Store) -> anyhow::Result<()> {
 
 /// Says to the cluster that this node runs, as soon as there is a leader; stops the node when the
 /// cluster says that it is not the member it takes itself for.
-pub(crate) async fn register(
-    control: Control,
-    facts: MemberFacts,
-    fatal: Fatal,
-    mut stop: Stop,
-) {
+pub(crate) async fn register(control: Control, facts: MemberFacts, fatal: Fatal, mut stop: Stop) {
     let mut leadership = control.store().leadership();
     loop {
         let registered = async {
@@ -272,6 +269,36 @@ pub(crate) async fn removal(
             fatal.send_replace(text);
         }
     }
+}
+
+/// Tries to register before the node touches anything: a node that was removed, or is a copy of another one,
+/// should not get as far as its containers. Without a leader it goes on after a short while; what it has
+/// may run, and the cluster says later what it thinks of that.
+pub(crate) async fn register_early(
+    control: &Control,
+    facts: &MemberFacts,
+    peers: &Peers,
+) -> anyhow::Result<()> {
+    let mut leadership = control.store().leadership();
+    let mut removal = peers.removal();
+    let registered = async {
+        let _ = leadership.wait_for(|it| it.leader.is_some()).await;
+        control.register_self(facts).await
+    };
+    tokio::select! {
+        () = tokio::time::sleep(EARLY) => {}
+        said = removal.wait_for(Option::is_some) => {
+            if let Some(removal) = said.ok().and_then(|said| said.clone()) {
+                bail!(removal.text);
+            }
+        }
+        outcome = registered => match outcome {
+            Ok(Registration::Refused(refused)) => bail!(refused),
+            Ok(Registration::Registered(_)) => {}
+            Err(error) => tracing::warn!(%error, "the node cannot be registered yet"),
+        },
+    }
+    Ok(())
 }
 
 #[cfg(test)]

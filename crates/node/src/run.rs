@@ -186,6 +186,7 @@ async fn serve(
     if alone {
         cluster::alone(config, &control, &facts).await?;
     }
+    cluster::register_early(&control, &facts, &links.peers).await?;
     // The id, not the name: a renamed node still owns its containers.
     let owner = Owner { cluster, node: node_id.to_string() };
     let limit = config.docker.request_timeout;
