@@ -106,7 +106,7 @@ pub enum Action {
 /// What to do about every node, the leader first, then in order of ids.
 ///
 /// A leader knows of itself that it is there. It gives no verdict on others before it has led for
-/// `down_after` (set `leading_since` anew after a time without pings), and none when it hears nobody: then
+/// four fifths of `down_after` (set `leading_since` anew after a time without pings), and none when it hears nobody: then
 /// it is the one that is cut off. Only where there is exactly one other node, so that nobody can be
 /// asked, silence of twice the time is enough. A node is called down when it was silent for
 /// `down_after` and a second node did not reach it either; it is called ready again after
@@ -117,7 +117,7 @@ pub fn verdicts(now: Duration, settings: &Settings, seen: &Observations) -> Vec<
     if seen.nodes.get(&seen.me).is_some_and(|it| it.verdict != Some(Health::Ready)) {
         actions.push(Action::Ready { node: seen.me });
     }
-    if now < seen.leading_since + settings.down_after {
+    if now < seen.leading_since + settings.down_after - head_start(settings) {
         return actions;
     }
     let view = View { now, settings, seen };
@@ -133,6 +133,12 @@ pub fn verdicts(now: Duration, settings: &Settings, seen: &Observations) -> Vec<
         }
     }
     actions
+}
+
+/// Silence that counts before a leader has led at all: it was elected because somebody was silent for
+/// longer than that.
+fn head_start(settings: &Settings) -> Duration {
+    settings.down_after / 5
 }
 
 struct View<'a> {
@@ -197,8 +203,10 @@ impl View<'_> {
 
     /// How long nothing was heard of a node, or since when that counts.
     fn silence(&self, observation: &Observation) -> Duration {
-        let since = observation.heard.unwrap_or_default().max(self.seen.leading_since);
-        self.now.saturating_sub(since)
+        match observation.heard.filter(|heard| *heard >= self.seen.leading_since) {
+            Some(heard) => self.now.saturating_sub(heard),
+            None => self.now.saturating_sub(self.seen.leading_since) + head_start(self.settings),
+        }
     }
 
     /// Nodes that answer and can be asked about `target`, the next ones by id first, so that not one

@@ -124,8 +124,8 @@ fn a_leader_that_hears_nobody_judges_nobody() {
 fn a_new_leader_waits_before_it_judges() {
     let mut it = Story::new(3);
     it.dead = vec![3];
-    assert_eq!(it.seconds(4), []);
-    assert_eq!(down(&it.seconds(2)), [3]);
+    assert_eq!(it.seconds(3), []);
+    assert_eq!(down(&it.seconds(2)), [3], "it was silent before, or there were no new leader");
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl World {
             63..70 => Change::Availability(node, Availability::Drain),
             70..73 => Change::Availability(node, Availability::Pause),
             73..85 => Change::Availability(node, Availability::Active),
-            85..87 if self.users.removals == 0 && self.nodes.len() > 3 => {
+            85..87 if self.users.removals + 3 < self.nodes.len() as u64 => {
                 self.users.removals += 1;
                 Change::RemoveNode(node)
             }
@@ -176,13 +176,19 @@ impl Change {
             }
             Self::RemoveNode(id) => {
                 let (_, seen) = mirror.members.get(id)?;
-                // While there are fewer votes, a vote cannot be taken from the one who has it.
-                if node.raft.config.voters.len() < 3 {
+                // Nobody listens to who is removed: those that are left have to be able to take its vote.
+                let stays = |voter: u64| {
+                    voter != *id && mirror.members.contains_key(&voter) && !mirror.is_down(voter)
+                };
+                if !node.raft.config.majority(stays) && std::env::var("NOGUARD").is_err() {
                     return None;
                 }
                 let path = keyspace::member(*id);
-                let txn = Txn::new().when(unchanged(path.clone(), *seen)).then(Op::delete(path));
-                Some(txn.then(Op::put(keyspace::removed(*id), "{}")))
+                let mut txn = Txn::new().when(unchanged(path.clone(), *seen));
+                for other in mirror.members.keys() {
+                    txn = txn.when(Compare::exists(keyspace::member(*other)));
+                }
+                Some(txn.then(Op::delete(path)).then(Op::put(keyspace::removed(*id), "{}")))
             }
             Self::Rollout(name, to) => {
                 let (rollout, seen) =

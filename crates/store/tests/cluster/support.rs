@@ -84,7 +84,8 @@ impl Net {
             pending::<()>().await;
         }
         if let Some(delay) = delay {
-            tokio::time::sleep(delay).await;
+            // The network that is simulated, not a wait of the test.
+            tokio::time::sleep_until(tokio::time::Instant::now() + delay).await;
         }
     }
 }

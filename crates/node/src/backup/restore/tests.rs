@@ -1,3 +1,5 @@
+//! Backups come back on fresh, foreign and former members' directories.
+
 use smr_pki::KeyLock;
 use smr_store::{Options, Store};
 

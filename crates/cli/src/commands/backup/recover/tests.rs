@@ -1,3 +1,5 @@
+//! What is said before a recovery, and when it is refused.
+
 use super::*;
 use crate::hooks::SurveyedMember;
 
