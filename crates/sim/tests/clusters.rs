@@ -38,7 +38,7 @@ fn calm(nodes: u64, steps: u64) -> Options {
 
 #[test]
 fn clusters_keep_their_promises() {
-    for seed in 0..8 {
+    for seed in 0..20 {
         holds(run(Options { seed, steps: 300, ..Options::default() }));
     }
 }

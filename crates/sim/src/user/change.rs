@@ -180,7 +180,7 @@ impl Change {
                 let stays = |voter: u64| {
                     voter != *id && mirror.members.contains_key(&voter) && !mirror.is_down(voter)
                 };
-                if !node.raft.config.majority(stays) && std::env::var("NOGUARD").is_err() {
+                if !node.raft.config.majority(stays) {
                     return None;
                 }
                 let path = keyspace::member(*id);
