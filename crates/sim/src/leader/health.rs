@@ -117,6 +117,7 @@ impl Leader {
             if std::mem::replace(&mut self.exchanging, true) || everybody == raft.config.voters {
                 return Some(raft.config.completed());
             }
+            cx.tell(self.me, || format!("takes over a change of voters, all of {everybody:?}"));
             return Some(raft.config.towards(everybody));
         }
         let last = raft.last().0;
