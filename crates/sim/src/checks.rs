@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use smr_model::{ReplicaKey, RolloutState, spec::UpdateOrder};
+use smr_model::{NodeRole, ReplicaKey, RolloutState, spec::UpdateOrder};
 use smr_reconcile::handover_order;
 
 use crate::{
@@ -137,6 +137,17 @@ impl World {
             if !node.agent.is_idle() {
                 return fails(format!("n{id} has something to report"));
             }
+        }
+        let may_vote =
+            |id: &&u64| mirror.members.get(*id).is_some_and(|(it, _)| it.role == NodeRole::Voter);
+        let fit: BTreeSet<u64> = members.iter().filter(may_vote).copied().collect();
+        let config = &leader.raft.config;
+        let count = [0, 1, 1, 3, 3, 5][fit.len().min(5)];
+        if config.is_joint() || !config.voters.is_subset(&fit) || config.voters.len() != count {
+            return fails(format!("of {fit:?} {count} are to vote, and there is {config:?}"));
+        }
+        if config.all().collect::<BTreeSet<u64>>() != members {
+            return fails(format!("the members are {members:?}, and there is {config:?}"));
         }
         let objects = mirror.objects.values();
         objects

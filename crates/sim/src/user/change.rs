@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use smr_model::{
-    Availability, DEFAULT_PREFIX, Definition, GoDuration, Kind, Meta, NodeSettings, ObjectKey,
-    ReplicaKey, RolloutState, Spec,
+    Availability, DEFAULT_PREFIX, Definition, GoDuration, Kind, Member, Meta, NodeRole,
+    NodeSettings, ObjectKey, ReplicaKey, RolloutState, Spec,
     spec::{
         ContainersSpec, FailureAction, Placement, Port, Probe, Strategy, UpdateOrder, UpdatePolicy,
         Volume,
@@ -27,6 +27,7 @@ pub(crate) enum Change {
     Delete(&'static str),
     Availability(u64, Availability),
     RemoveNode(u64),
+    Role(u64, NodeRole),
     Rollout(&'static str, RolloutState),
     Undo(&'static str),
     Restart(&'static str, u32),
@@ -54,6 +55,7 @@ impl World {
             87..90 => Change::Rollout(name, RolloutState::Paused),
             90..94 => Change::Rollout(name, RolloutState::Updating),
             94..97 => Change::Undo(name),
+            97 => Change::Role(node, [NodeRole::Voter, NodeRole::Worker][random.below(2) as usize]),
             _ => Change::Restart(name, random.between(1, 3) as u32),
         }
     }
@@ -189,6 +191,18 @@ impl Change {
                     txn = txn.when(Compare::exists(keyspace::member(*other)));
                 }
                 Some(txn.then(Op::delete(path)).then(Op::put(keyspace::removed(*id), "{}")))
+            }
+            Self::Role(id, role) => {
+                let (member, seen) = mirror.members.get(id)?;
+                let votes = |(other, it): (&u64, &(Member, u64))| {
+                    other != id && it.0.role == NodeRole::Voter
+                };
+                if !mirror.members.iter().any(votes) {
+                    return None;
+                }
+                let path = keyspace::member(*id);
+                let txn = Txn::new().when(unchanged(path.clone(), *seen));
+                Some(txn.then(Op::put(path, json(&Member { role: *role, ..member.clone() }))))
             }
             Self::Rollout(name, to) => {
                 let (rollout, seen) =
