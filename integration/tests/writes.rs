@@ -4,7 +4,6 @@
 //! `SMR_WRITES` says how many writes, `SMR_SEED` repeats the choice of victims and moments.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stderr, reason = "it says which seed it ran with")]
 
 use std::{
     collections::BTreeMap,

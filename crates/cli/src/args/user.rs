@@ -14,9 +14,8 @@ Examples:
   smr user create ci --role operator --days 30 > ci.context     # smrctl context import < ci.context
   smr user create kim --role admin --save                       # smrctl --context kim ps
 
-Needs to read the authority in the node's data directory, so run it on the node's machine as the
-user the node runs as. The node may run or not. A certificate cannot be taken back before it ends:
-choose the smallest role and few days.")]
+The cluster issues it, asked through the node of this machine with the context that node made. It is
+refused everywhere a moment after `smrctl cert revoke NAME`.")]
     Create(UserCreateArgs),
 }
 
