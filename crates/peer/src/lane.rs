@@ -123,6 +123,15 @@ impl Lane {
         }
     }
 
+    /// Takes no request any more on the connection that is open: it was made with a certificate that has
+    /// ended meanwhile, and the next one is made with the present one.
+    pub(crate) fn renew(&self) {
+        let mut state = self.state();
+        if matches!(state.phase, Phase::Open(_)) {
+            state.phase = Phase::Idle;
+        }
+    }
+
     async fn link(self: &Arc<Self>, target: &Target) -> Result<Link, PeerError> {
         let mut connecting = {
             let mut state = self.state();

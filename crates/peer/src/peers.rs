@@ -309,6 +309,9 @@ impl Inner {
             Err(error) => {
                 peer.counters.failed(error);
                 self.note_revocation(error);
+                if matches!(error, PeerError::Refused { refusal: Refusal::Expired, .. }) {
+                    lane.renew();
+                }
             }
         }
         answer
