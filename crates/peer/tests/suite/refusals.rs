@@ -240,10 +240,11 @@ async fn an_expired_certificate_is_good_for_a_new_one_only() {
     let request = EnrolRequest { request: "again".to_owned() };
     assert_eq!(peers.enrol(2, &request).await.unwrap().certificate, "for node-1: again");
 
-    // The connection is still the one of the old certificate; the renewed one counts at once.
+    // The connection that is open is still the one of the old certificate; the next one is not.
     let subject = Subject::member("node-1", 1, &[], &[]).unwrap();
     let renewed = cluster.authority.issue(&subject, HOUR, Timestamp::now()).unwrap();
     material.reload(&renewed).unwrap();
+    knock(&peers, &node).await.unwrap_err();
     knock(&peers, &node).await.unwrap();
 }
 
