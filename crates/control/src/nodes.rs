@@ -112,6 +112,7 @@ impl Control {
             let seen = self.revision();
             let member = self.find_member(id_or_name)?;
             self.check_other_voter(member.id, &member.name)?;
+            self.check_quorum_without(member.id, &member.name)?;
             let health = self.record::<NodeHealth>(&keyspace::health(member.id))?;
             // Nobody has looked at a node that never started.
             let is_ready =
@@ -187,6 +188,25 @@ impl Control {
             return Err(ClusterError::LastVoter { name: name.to_owned() }.into());
         }
         Ok(())
+    }
+
+    /// Refuses when the voters that are left could not decide on other voters: a removed node is not
+    /// heard any more from that moment.
+    fn check_quorum_without(&self, id: u64, name: &str) -> Result<(), Error> {
+        let voters = self.consensus().voters;
+        let members: BTreeMap<u64, Member> = self.records_by_id(keyspace::MEMBERS)?;
+        let health: BTreeMap<u64, NodeHealth> = self.records_by_id(keyspace::HEALTH)?;
+        let answers = |voter: &u64| {
+            let down = health.get(voter).is_some_and(|health| health.state == Health::Down);
+            members.contains_key(voter) && !down
+        };
+        match voters_left(&voters, id, answers) {
+            Some(left) if left <= voters.len() / 2 => {
+                let (name, voters) = (name.to_owned(), voters.len());
+                Err(ClusterError::VoterNeeded { name, left, voters }.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn view(&self, id_or_name: &str) -> Result<NodeView, Error> {
@@ -363,4 +383,22 @@ fn check_labels(patch: &NodePatch) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// How many voters answer besides `id`; `None` if that one has no vote.
+fn voters_left(voters: &[u64], id: u64, answers: impl Fn(&u64) -> bool) -> Option<usize> {
+    voters.contains(&id).then(|| voters.iter().filter(|it| **it != id && answers(it)).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vote_that_is_needed_is_told_from_one_that_is_not() {
+        let all = |_: &u64| true;
+        assert_eq!(voters_left(&[1, 2, 3], 3, all), Some(2));
+        assert_eq!(voters_left(&[1, 2, 3], 3, |it| *it != 2), Some(1), "too few of three");
+        assert_eq!(voters_left(&[1, 2, 3], 4, |it| *it != 2), None, "a learner is in nobody's way");
+    }
 }

@@ -123,6 +123,19 @@ pub enum ClusterError {
         /// Its name.
         name: String,
     },
+    /// What is left could not agree on anything any more.
+    #[error(
+        "node `{name}` has a vote that is needed: without it {left} of {voters} voters answer, too few \
+         to agree on anything"
+    )]
+    VoterNeeded {
+        /// Its name.
+        name: String,
+        /// Voters besides it that answer.
+        left: usize,
+        /// Voters there are.
+        voters: usize,
+    },
 }
 
 /// Why a join token lets nobody in.
@@ -162,7 +175,8 @@ impl ClusterError {
             | Self::NotReloaded { .. }
             | Self::OldCertificates { .. }
             | Self::NodeReady { .. }
-            | Self::LastVoter { .. } => Code::Conflict,
+            | Self::LastVoter { .. }
+            | Self::VoterNeeded { .. } => Code::Conflict,
             Self::MayNotJoin { .. } | Self::TokenRefused { .. } | Self::NotAMember { .. } => {
                 Code::Forbidden
             }
@@ -246,6 +260,11 @@ impl ClusterError {
             }
             Self::LastVoter { .. } => {
                 "let another node join as a voter, or promote one, first".into()
+            }
+            Self::VoterNeeded { .. } => {
+                "bring a node that is down back first, or remove that one and wait until the voters \
+                 are others (`smrctl cluster status`)"
+                    .into()
             }
             Self::Pki(_) | Self::JoinToken(_) => return None,
         })
