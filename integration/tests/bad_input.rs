@@ -50,10 +50,8 @@ fn every_bad_input_has_its_message_fails_and_changes_nothing() {
     let mut told = Told::new("messages.txt");
     for case in CASES {
         let rules = case.arguments.contains(&"RULES");
-        let text = match rules {
-            true => format!("{CONTAINERS}  {}\n", case.text),
-            false => case.text.to_owned(),
-        };
+        let text =
+            if rules { format!("{CONTAINERS}  {}\n", case.text) } else { case.text.to_owned() };
         let file = node.file("input", &text).unwrap();
         let (program, arguments) = match case.arguments {
             ["smr", arguments @ ..] => ("smr", arguments),

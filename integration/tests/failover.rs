@@ -1,6 +1,8 @@
 //! What real clusters meet: killed leaders, partitions, power cuts, lossy links. Nothing acknowledged is
 //! lost, and at quiet exactly the desired replicas run.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{sync::mpsc, thread, time::Duration};
 
 use smr_integration::{Client, Cluster, Rig, wait};

@@ -1,4 +1,4 @@
-//! What single machines meet: a full disk, a clock that jumps, a copied data directory, a node that dies again and
+//! What single machines meet: a clock that jumps, a copied data directory, a node that dies again and
 //! again. The others go on, and the one says what is wrong.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -42,82 +42,11 @@ fn copy(from: &Path, to: &Path) {
     run("cp", &["-a", "--", from.to_str().unwrap(), to.to_str().unwrap()]);
 }
 
-/// Puts the data of a node that was not started yet on a disk of this size.
-fn small_disk(cluster: &Cluster<'_>, number: u32, size: &str) {
-    let data = cluster[number].data_dir();
-    fs::create_dir(&data).unwrap();
-    run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", data.to_str().unwrap()]);
-}
-
-/// Takes all space that is left on the disk of a node; the file to remove.
-fn fill(cluster: &Cluster<'_>, number: u32) -> std::path::PathBuf {
-    let file = cluster[number].data_dir().join("filler");
-    let outcome = Command::new("dd")
-        .args(["if=/dev/zero", "bs=64k", &format!("of={}", file.display())])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
-    assert!(said.contains("No space left"), "{said}");
-    file
-}
-
-/// Writes more than fits into what a log has allocated.
-fn write_much(cluster: &Cluster<'_>, by: u32, name: &str) {
-    for number in 0..40 {
-        cluster[by].apply(&large(&format!("{name}{number}"), 600_000)).unwrap();
-    }
-}
-
 fn others(host: u32) -> [u32; 2] {
     match host {
         1 => [2, 3],
         2 => [1, 3],
         _ => [1, 2],
-    }
-}
-
-fn formed_with_small_disk(rig: &Rig, number: u32) -> Cluster<'_> {
-    let mut cluster = Cluster::prepare(rig, "").unwrap();
-    small_disk(&cluster, number, "128m");
-    cluster.found().unwrap();
-    for number in 2..=3 {
-        cluster.node(number).restart().unwrap();
-    }
-    cluster.wait_ready().unwrap();
-    cluster.wait_voters(3).unwrap();
-    cluster
-}
-
-#[test]
-fn a_full_disk_on_one_node_stops_nobody_else() {
-    let Some(rig) = Rig::require(3) else { return };
-    let mut cluster = formed_with_small_disk(&rig, 3);
-    if cluster.leader(1).unwrap() == 3 {
-        cluster[1].ok(&["cluster", "transfer", "n1"]).unwrap();
-    }
-    cluster[1].apply(SIX).unwrap();
-    cluster.wait_running("six replicas", "six-", LIMIT, |found| found.len() == 6).unwrap();
-    let before = cluster.running("six-").unwrap();
-    let filler = fill(&cluster, 3);
-    write_much(&cluster, 1, "full");
-    let leader = cluster.leader(1).unwrap();
-    assert_ne!(leader, 3);
-    // The node ends and says why; its containers run as before.
-    wait_ended(&mut cluster, 3);
-    let log = cluster[3].log();
-    let last = log.trim_end().lines().last().unwrap();
-    assert!(last.contains("No space left on device") && last.contains("/data/store"), "{last}");
-    let here = cluster.running("six-").unwrap();
-    assert!(before.iter().all(|it| here.contains(it)), "{here:?}");
-
-    fs::remove_file(filler).unwrap();
-    cluster.node(3).restart().unwrap();
-    cluster.wait_ready().unwrap();
-    write_much(&cluster, 3, "again");
-    cluster.wait_running("six, each once", "six-", LIMIT, |found| found.len() == 6).unwrap();
-    for node in cluster.nodes() {
-        let stored = node.ok(&["list", "configuration", "--output", "name"]).unwrap();
-        assert_eq!(stored.lines().count(), 80, "{stored}");
     }
 }
 

@@ -62,8 +62,8 @@ fn said(rig: &Rig) -> Vec<(String, String)> {
         for container in host.docker().containers(&json!({"label": ["smr.group=six"]})).unwrap() {
             // It may go between the two looks.
             let Ok(inside) = host.docker().inspect(&container.id) else { continue };
-            let environment = inside["Config"]["Env"].as_array().unwrap().iter();
-            let say = environment.filter_map(|it| it.as_str()?.strip_prefix("SAY=")).next();
+            let mut environment = inside["Config"]["Env"].as_array().unwrap().iter();
+            let say = environment.find_map(|it| it.as_str()?.strip_prefix("SAY="));
             let index = container.labels["smr.index"].clone();
             found.push((index, say.unwrap_or_default().to_owned()));
         }

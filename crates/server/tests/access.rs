@@ -17,7 +17,7 @@ const READ: &str = "viewer operator admin node";
 const CHANGE: &str = "operator admin";
 
 /// Method, path and the roles that may; a row per route of the API.
-const ROUTES: [(&str, &str, &str); 41] = [
+const ROUTES: [(&str, &str, &str); 42] = [
     ("POST", routes::APPLY, CHANGE),
     ("POST", routes::REMOVE, CHANGE),
     ("GET", routes::OBJECTS, READ),
@@ -46,6 +46,7 @@ const ROUTES: [(&str, &str, &str); 41] = [
     ("GET", routes::TOKENS, "admin"),
     ("POST", routes::TOKENS, "admin"),
     ("DELETE", "/api/v1/tokens/none", "admin"),
+    ("POST", routes::USERS, "admin"),
     ("GET", routes::CERTIFICATES, "admin"),
     ("POST", routes::CERTIFICATES, "node"),
     ("POST", "/api/v1/certificates/nobody/revoke", "admin"),
