@@ -1,5 +1,7 @@
 //! A backup of a running node brings back what it held, whatever happened since, there and elsewhere.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, path::Path, process::Output, time::Duration};
 
 use smr_integration::{Lab, Node, Rig, smr_binary};

@@ -152,9 +152,8 @@ fn refused(cluster: &mut Cluster<'_>, number: u32) -> String {
 
 /// Waits until a node has ended by itself.
 fn wait_ended(cluster: &mut Cluster<'_>, number: u32) {
-    wait("the node to end", LIMIT, || match cluster.node(number).runs() {
-        true => Err("it runs".to_owned()),
-        false => Ok(()),
+    wait("the node to end", LIMIT, || {
+        if cluster.node(number).runs() { Err("it runs".to_owned()) } else { Ok(()) }
     })
     .unwrap();
     cluster.node(number).kill().unwrap();
